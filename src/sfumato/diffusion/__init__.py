@@ -1,0 +1,1 @@
+"""The mathematics: levels, predictions, losses, solvers, guidance. It sees callables, never networks."""

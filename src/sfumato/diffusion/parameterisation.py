@@ -1,0 +1,108 @@
+"""What a network predicts instead of the clean data, and what it is told of the level: four numbers per level.
+
+    estimate of clean = skip * noisy + out * network(scale * noisy, label)
+
+This is table 1 of Karras et al. 2022 (c_skip, c_out, c_in, c_noise) for every kind of network; nothing else in the
+library knows these habits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sfumato.diffusion.levels import Level, Process, lay_out
+
+Denoise = Callable[[Tensor, Level], Tensor]
+"""(noisy (B, ...), level) -> estimate of the clean data (B, ...). The level is () or one per sample."""
+
+Network = Callable[[Tensor, Tensor], Tensor]
+"""(scaled noisy (B, ...), label (B,)) -> the network's prediction (B, ...). Conditions are bound beforehand."""
+
+
+class Habits(NamedTuple):
+    """How to feed a network at a level and how to read it; fields have the level's shape."""
+
+    skip: Tensor
+    out: Tensor
+    scale: Tensor
+
+
+Prediction = Callable[[Level], Habits]
+
+
+def noise(level: Level) -> Habits:
+    """The network predicts the noise (Ho et al. 2020, eq. 15). At pure noise it says nothing of the clean data."""
+    alpha = level.alpha.clamp(min=torch.finfo(level.alpha.dtype).eps)
+    return Habits(1 / alpha, -level.sigma / alpha, torch.ones_like(alpha))
+
+
+def v(level: Level) -> Habits:
+    """The network predicts alpha * noise - sigma * clean, for alpha^2 + sigma^2 = 1 (Salimans & Ho 2022, eq. 11)."""
+    return Habits(level.alpha, -level.sigma, torch.ones_like(level.alpha))
+
+
+def data(level: Level) -> Habits:
+    """The network predicts the clean data itself."""
+    one = torch.ones_like(level.alpha)
+    return Habits(torch.zeros_like(one), one, one)
+
+
+def flow(level: Level) -> Habits:
+    """The network predicts the velocity noise - clean, for alpha + sigma = 1 (Liu et al. 2022, eq. 1)."""
+    one = torch.ones_like(level.alpha)
+    return Habits(one, -level.sigma, one)
+
+
+def edm(level: Level, data_std: float = 0.5) -> Habits:
+    """EDM's preconditioning, for alpha = 1 (Karras et al. 2022, table 1)."""
+    variance = level.sigma.square() + data_std**2
+    return Habits(data_std**2 / variance, level.sigma * data_std / variance.sqrt(), variance.rsqrt())
+
+
+@dataclass(frozen=True)
+class Timestep:
+    """Labels 0 .. N-1 of a beta table's rows, fractional between them."""
+
+    process: Process
+    count: int = 1000
+
+    def __call__(self, level: Level) -> Tensor:
+        return (self.process.time(level) * self.count - 1).clamp(min=0)
+
+
+def flow_time(level: Level) -> Tensor:
+    """1000 * sigma on the straight line: the label of rectified-flow networks (Esser et al. 2024)."""
+    return 1000 * level.sigma / (level.alpha + level.sigma)
+
+
+def edm_noise(level: Level) -> Tensor:
+    """log(sigma) / 4 (Karras et al. 2022, table 1); finite at sigma = 0."""
+    return level.sigma.clamp(min=torch.finfo(level.sigma.dtype).tiny).log() / 4
+
+
+@dataclass(frozen=True)
+class Parameterisation:
+    """A network's habits: what it predicts (`prediction`) and how it is told the level (`label`)."""
+
+    prediction: Prediction
+    label: Callable[[Level], Tensor]
+
+    def predict(self, network: Network, noisy: Tensor, level: Level) -> tuple[Tensor, Habits]:
+        """Feed the network at a level; returns its raw output and the habits that read it, shaped like the batch."""
+        habits = Habits(*(lay_out(value, noisy) for value in self.prediction(level)))
+        label = self.label(level).to(noisy).expand(len(noisy))
+        return network(habits.scale * noisy, label), habits
+
+    def denoiser(self, network: Network) -> Denoise:
+        """The network as a Denoise."""
+
+        def denoise(noisy: Tensor, level: Level) -> Tensor:
+            output, habits = self.predict(network, noisy, level)
+            return habits.skip * noisy + habits.out * output
+
+        return denoise

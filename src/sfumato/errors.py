@@ -1,0 +1,37 @@
+"""Errors a person can act on: each message says what was wrong, where, and what to do."""
+
+
+class SfumatoError(Exception):
+    """Base of every error that sfumato raises on purpose; the command line shows its message alone."""
+
+    exit_code = 1
+
+
+class DataError(SfumatoError, ValueError):
+    """Pictures or captions that cannot be used."""
+
+
+class RecipeError(SfumatoError, ValueError):
+    """A recipe or setting that is not valid; the message names the field."""
+
+    exit_code = 2
+
+
+class PromptError(SfumatoError, ValueError):
+    """A prompt or generation setting that cannot be followed."""
+
+    exit_code = 2
+
+
+class CheckpointError(SfumatoError, ValueError):
+    """A model folder or weight file that cannot be read."""
+
+
+class TrainingError(SfumatoError, RuntimeError):
+    """Training cannot go on; what was finished is on disk."""
+
+
+class StorageError(SfumatoError, OSError):
+    """A file could not be written: a full disk, a missing permission. Earlier files are intact."""
+
+    exit_code = 74  # EX_IOERR
