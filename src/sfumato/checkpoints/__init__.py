@@ -1,0 +1,1 @@
+"""Files: model folders in the layout that diffusers and transformers read, safetensors only, written all or nothing."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor
+
+from sfumato.seeds import derived_seed
 
 Noise = Callable[[Tensor], Tensor]
 """sample (B, ...) -> standard normal noise of its shape, dtype and device."""
@@ -27,9 +28,3 @@ def per_sample_noise(seeds: Sequence[int], stream: str = "") -> Noise:
         return torch.stack(rows).to(sample)
 
     return noise
-
-
-def derived_seed(*names: int | str) -> int:
-    """A seed in [0, 2^63) that depends on all the names and on nothing else."""
-    digest = hashlib.blake2b("/".join(map(str, names)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1

@@ -1,0 +1,1 @@
+"""Is it good? Measures of what a model makes."""

@@ -1,0 +1,136 @@
+"""A model folder: one sub-folder per part, each as diffusers or transformers writes it, and what ties them together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from sfumato import __version__
+from sfumato.checkpoints.files import read_json, read_tensors, whole_folder, write_json, write_tensors
+from sfumato.checkpoints.scheduler import Diffusion, from_config
+from sfumato.errors import CheckpointError
+from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
+from sfumato.networks.config import Config
+from sfumato.networks.unet import UNet
+from sfumato.networks.unet_config import UNetConfig
+from sfumato.networks.vae import AutoencoderConfig, AutoencoderKL
+
+
+class Part(NamedTuple):
+    """How a part of a model is read."""
+
+    network: type[nn.Module]
+    config: type[Config]
+    weights: str  # the file's name
+
+
+DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
+TRANSFORMERS_WEIGHTS = "model.safetensors"
+
+PARTS = {
+    "vae": Part(AutoencoderKL, AutoencoderConfig, DIFFUSERS_WEIGHTS),
+    "text_encoder": Part(TextEncoder, TextConfig, TRANSFORMERS_WEIGHTS),
+    "image_encoder": Part(ImageEncoder, ImageConfig, TRANSFORMERS_WEIGHTS),
+    "unet": Part(UNet, UNetConfig, DIFFUSERS_WEIGHTS),
+    "upsampler": Part(UNet, UNetConfig, DIFFUSERS_WEIGHTS),
+}
+
+# what StableDiffusionPipeline of diffusers looks for
+INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "vae": ["diffusers", "AutoencoderKL"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "safety_checker": [None, None],
+    "feature_extractor": [None, None],
+    "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+    "requires_safety_checker": False,
+}
+
+
+def save_part(
+    folder: Path,
+    name: str,
+    network: nn.Module,
+    dtype: torch.dtype = torch.float32,
+    scheduler: dict[str, Any] | None = None,
+) -> None:
+    """Write a network as the sub-folder `name`, all or nothing, with its scheduler's configuration if it has its own.
+
+    Equal weights give equal bytes.
+    """
+    with whole_folder(folder / name) as temporary:
+        write_json(temporary / "config.json", network.config.to_dict())  # type: ignore[union-attr, operator]
+        tensors = {key: value.to(dtype) for key, value in network.state_dict().items()}
+        write_tensors(temporary / PARTS[name].weights, tensors)
+        if scheduler:
+            write_json(temporary / "scheduler_config.json", scheduler)
+
+
+def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
+    """Read the sub-folder `name` as a network in evaluation mode.
+
+    Raises CheckpointError naming the file and the keys when something is missing, surplus, of another shape or not
+    finite.
+    """
+    part, path = PARTS[name], folder / name
+    config = part.config.from_dict(read_json(path / "config.json"))
+    with torch.device("meta"):
+        network = part.network(config)
+    weights = path / part.weights
+    tensors = {key: value.to(dtype) for key, value in read_tensors(weights, device).items()}
+    try:
+        missing, surplus = network.load_state_dict(tensors, strict=False, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{weights} does not fit {path / 'config.json'}: {error}") from error
+    if missing or surplus:
+        raise CheckpointError(
+            f"{weights} does not fit {path / 'config.json'}: {_few('missing', missing)}{_few('not expected', surplus)}"
+        )
+    broken = [key for key, value in tensors.items() if not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{weights} holds numbers that are not finite: {_few('in', broken)}")
+    return network.eval().requires_grad_(False)
+
+
+def _few(what: str, keys: list[str]) -> str:
+    if not keys:
+        return ""
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f"{what} {', '.join(keys[:3])}{more}. "
+
+
+def has_part(folder: Path, name: str) -> bool:
+    """Whether the sub-folder `name` is there."""
+    return (folder / name / "config.json").is_file()
+
+
+def save_index(folder: Path, scheduler: dict[str, Any], lineage: dict[str, Any]) -> None:
+    """Write what ties the parts together: `model_index.json`, the scheduler's configuration, and our `sfumato.json`."""
+    with whole_folder(folder / "scheduler") as temporary:
+        write_json(temporary / "scheduler_config.json", scheduler)
+    write_json(folder / "sfumato.json", {"sfumato_version": __version__, **lineage})
+    write_json(folder / "model_index.json", INDEX | {"scheduler": ["diffusers", scheduler["_class_name"]]})
+
+
+def load_diffusion(folder: Path, part: str = "unet") -> Diffusion:
+    """How the denoiser, or the upsampler, was trained."""
+    path = folder / ("scheduler" if part == "unet" else part) / "scheduler_config.json"
+    return from_config(read_json(path))
+
+
+def load_lineage(folder: Path) -> dict[str, Any]:
+    """What `sfumato.json` says of how the model was made; empty for models from elsewhere."""
+    path = folder / "sfumato.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def with_config(network: Any, **changes: Any) -> Any:
+    """The same network with other values in its configuration, such as the scale of the latents."""
+    network.config = replace(network.config, **changes)
+    return network

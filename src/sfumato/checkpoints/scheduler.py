@@ -1,0 +1,72 @@
+"""`scheduler_config.json`, the ecosystem's words for a process and a prediction, in and out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sfumato.diffusion import parameterisation
+from sfumato.diffusion.levels import BetaTable, Flow, Process, cosine_betas, linear_betas, scaled_linear_betas
+from sfumato.diffusion.parameterisation import Parameterisation, Timestep, flow_time
+from sfumato.errors import CheckpointError
+
+TABLES = {"linear": linear_betas, "scaled_linear": scaled_linear_betas, "squaredcos_cap_v2": cosine_betas}
+PREDICTIONS = {"epsilon": parameterisation.noise, "v_prediction": parameterisation.v, "sample": parameterisation.data}
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """How a denoiser was trained: along which process, and what it predicts."""
+
+    process: Process
+    parameterisation: Parameterisation
+    config: dict[str, Any]  # the scheduler_config.json that says so
+
+
+def from_config(config: dict[str, Any]) -> Diffusion:
+    """Read a scheduler configuration as diffusers writes it.
+
+    Raises CheckpointError for a schedule or prediction that is not known, naming it.
+    """
+    if config.get("_class_name", "").startswith("FlowMatch"):
+        return Diffusion(Flow(config.get("shift", 1.0)), Parameterisation(parameterisation.flow, flow_time), config)
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in PREDICTIONS:
+        raise CheckpointError(f"prediction_type {prediction!r} is not known; known: {', '.join(PREDICTIONS)}.")
+    process = _table(config)
+    return Diffusion(process, Parameterisation(PREDICTIONS[prediction], Timestep(process, len(process))), config)
+
+
+def _table(config: dict[str, Any]) -> BetaTable:
+    if config.get("trained_betas"):
+        return BetaTable(tuple(config["trained_betas"]))
+    schedule, steps = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
+    if schedule not in TABLES:
+        raise CheckpointError(f"beta_schedule {schedule!r} is not known; known: {', '.join(TABLES)}.")
+    if not isinstance(steps, int) or not 1 <= steps <= 100_000:
+        raise CheckpointError(f"num_train_timesteps should be a number from 1 to 100000, not {steps!r}.")
+    if schedule == "squaredcos_cap_v2":
+        return cosine_betas(steps)
+    return TABLES[schedule](steps, config.get("beta_start", 1e-4), config.get("beta_end", 0.02))
+
+
+def to_config(process: str, prediction: str, shift: float = 1.0) -> dict[str, Any]:
+    """The configuration of a denoiser that we train: `process` is "flow" or a beta schedule's name.
+
+    It names a diffusers scheduler that samples such a model.
+    """
+    if process == "flow":
+        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": shift}
+    ends = {"scaled_linear": (0.00085, 0.012)}.get(process, (1e-4, 0.02))
+    return {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": 1000,
+        "beta_schedule": process,
+        "beta_start": ends[0],
+        "beta_end": ends[1],
+        "prediction_type": prediction,
+        "timestep_spacing": "trailing",
+        "clip_sample": False,
+        "set_alpha_to_one": True,
+        "steps_offset": 0,
+    }

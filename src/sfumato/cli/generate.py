@@ -1,0 +1,115 @@
+"""`sfumato generate`: pictures from a prompt."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sfumato.pipelines.text_to_image import Pipeline, Step
+    from sfumato.training.progress import Progress
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="A model folder, or the name of an embedded model.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What the picture shows, in words.")],
+    number: Annotated[int, typer.Option("-n", "--number", min=1, max=10_000, help="How many pictures.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Of the first picture; the next ones have seed + 1, ...")] = None,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 20,
+    guidance: Annotated[float, typer.Option(help="How strongly the prompt steers; 1 is no guidance.")] = 4.0,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
+    solver: Annotated[str, typer.Option(help="dpmpp-2m, euler, heun or ddpm.")] = "dpmpp-2m",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("pictures"),
+    grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
+    previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
+) -> None:
+    """Make pictures from a prompt; each PNG carries its recipe."""
+    from sfumato.data.pictures import grid as sheet
+    from sfumato.pipelines.text_to_image import Pipeline, Result
+    from sfumato.training.progress import Progress
+
+    width, height = _sides(size)
+    pipeline = Pipeline.load(model, device)
+    requests = pipeline.requests(
+        prompt,
+        number,
+        seed,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        solver=solver,
+        width=width,
+        height=height,
+    )
+    paths = [_path(out, prompt, request.seed) for request in requests]
+    began = time.monotonic()
+    with Progress(quiet) as progress, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        last = _follow(pipeline, requests, paths if previews else [], progress)
+    result = Result(last.pictures(), [pipeline.recipe(request) for request in requests])
+    result.save(paths)
+    for path in paths:
+        print(path)
+    if grid:
+        file = out / f"{_slug(prompt)}-grid-{requests[0].seed}.png"
+        Result([sheet(result.pictures)], [{**result.recipes[0], "grid_of": len(paths)}]).save([file])
+        print(file)
+    if not quiet:
+        for warning in caught:
+            print(f"Warning: {warning.message}", file=sys.stderr)
+        seconds = time.monotonic() - began
+        print(f"{len(paths)} picture(s) in {seconds:.1f} s, seed {requests[0].seed}", file=sys.stderr)
+
+
+def _follow(pipeline: Pipeline, requests: list[Any], previews: list[Path], progress: Progress) -> Step:
+    """Run to the end, showing progress and saving previews."""
+    from sfumato.pipelines.keepsake import save_picture
+
+    stage = ""
+    for step in pipeline.run(requests):
+        if step.stage != stage and step.stage != "done":
+            progress.begin(step.stage, step.steps)
+            stage = step.stage
+        if step.stage != "done":
+            progress.advance(step.step)
+        if previews:
+            for path, request, picture in zip(previews, requests, step.pictures(), strict=True):
+                name = f"{path.stem}-{step.stage}-{step.step:03}.png"
+                save_picture(picture, path.with_name(name), {**pipeline.recipe(request), "preview": name})
+    return step
+
+
+def _path(out: Path, prompt: str, seed: int) -> Path:
+    """A name that says what it is; a picture that exists is kept, the new one gets a number."""
+    name, number = f"{_slug(prompt)}-{seed}", 2
+    path = out / f"{name}.png"
+    while path.exists():
+        path, number = out / f"{name}-{number}.png", number + 1
+    return path
+
+
+def _slug(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "picture"
+
+
+def _sides(size: str | None) -> tuple[int | None, int | None]:
+    from sfumato.errors import PromptError
+
+    if size is None:
+        return None, None
+    match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", size.strip())
+    if not match:
+        raise PromptError(f"--size takes WIDTHxHEIGHT such as 64x96, or one number, not {size!r}.")
+    return int(match[1]), int(match[2] or match[1])

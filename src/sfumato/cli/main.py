@@ -1,0 +1,64 @@
+"""The command `sfumato`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sfumato import __version__
+from sfumato.cli.generate import generate
+from sfumato.cli.info import info
+from sfumato.cli.replay import replay
+from sfumato.cli.train import train
+from sfumato.errors import SfumatoError
+
+app = typer.Typer(
+    help="Text to image by diffusion: train every part, generate, look inside.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help answers at once
+)
+for command in (generate, replay, train, info):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+) -> None:
+    """Text to image by diffusion: train every part, generate, look inside."""
+    if version:
+        print(f"sfumato {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command; an error is one clear paragraph, with a traceback only under --debug.
+
+    Exit codes: 0 done, 1 something went wrong, 2 wrong use, 74 a file could not be written, 130 interrupted.
+    """
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, prog_name="sfumato")
+    except KeyboardInterrupt:
+        sys.exit(_fail("Interrupted.", 130))
+    except SfumatoError as error:
+        if debug:
+            raise
+        sys.exit(_fail(str(error), error.exit_code))
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(
+            _fail(f"{type(error).__name__}: {error}\nThis is a defect of sfumato; --debug shows where it happened.", 1)
+        )
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code

@@ -1,0 +1,28 @@
+"""`sfumato train`: a model of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    data: Annotated[str, typer.Argument(help='A folder or tar of captioned pictures, or "digits".')],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model folder to make, or to go on with.")],
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or TOML file.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="A value over the recipe's: path.to.key=value.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for everything, such as 10m: sizes and steps follow.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only autoencoder, clip, denoiser or upsampler.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Train autoencoder, CLIP, denoiser and upsampler from zero.
+
+    The same command goes on after Ctrl-C, a kill or a full disk. Under torchrun several processes train together.
+    """
+    from sfumato.training.train import train as run
+
+    run(data, out, recipe, set or (), budget, stage, quiet)

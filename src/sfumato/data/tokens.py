@@ -1,0 +1,210 @@
+"""Words to numbers: CLIP's byte-pair encoding, trained on one's own captions or read from a model folder.
+
+The rules are those of A. Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021,
+section 2.4, as `transformers.CLIPTokenizer` applies them; it reads the saved folder and gives the same numbers.
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+from jaxtyping import Int64
+from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+
+from sfumato.data import tokenfiles
+from sfumato.errors import CheckpointError, DataError
+
+START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
+LENGTH = 77  # tokens that CLIP's text encoders read, with start and end
+PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+WORDS_KEPT = 100_000
+
+
+class Tokenizer:
+    """Byte-pair encoding of prompts, in lower case.
+
+    Args:
+        vocabulary: the number of each token.
+        merges: pairs of tokens that are joined, the most urgent first.
+        length: tokens per text, with start, end and padding.
+        pad: the token that fills up.
+        words: words the training captions hold, the most frequent first; empty when unknown.
+
+    Example:
+        >>> tokenizer = Tokenizer.train(["a cat", "a black cat"], vocab_size=600, length=8)
+        >>> tokenizer.tokens("A  cat")
+        ['a</w>', 'cat</w>']
+        >>> tokenizer.encode(["a cat"]).shape
+        torch.Size([1, 8])
+    """
+
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        merges: Sequence[tuple[str, str]],
+        *,
+        length: int = LENGTH,
+        pad: str | AddedToken = END,
+        words: Sequence[str] = (),
+    ) -> None:
+        self._vocabulary, self._merges, self._words = dict(vocabulary), list(merges), tuple(words)
+        self._known = frozenset(words)
+        self._pad = str(pad) if isinstance(pad, str) else pad.content
+        self.length = length
+        self.vocab_size = 1 + max(self._vocabulary.values())
+        self.start_id, self.end_id, self.pad_id = (self._vocabulary[token] for token in (START, END, self._pad))
+        bpe = models.BPE(self._vocabulary, self._merges, end_of_word_suffix=WORD_END, unk_token=END)
+        self._tokenizer = _clip_rules(bpe)
+        self._tokenizer.add_special_tokens([START, END, pad])
+
+    @classmethod
+    def train(cls, captions: Iterable[str], vocab_size: int = 4096, length: int = LENGTH) -> "Tokenizer":
+        """Learn a vocabulary from captions; the same captions, in any order, give the same tokenizer.
+
+        Args:
+            captions: read once.
+            vocab_size: at most this many tokens; 514 of them (each byte inside and at the end of a word, start and
+                end) are always there, so that any text can be encoded.
+            length: tokens per text.
+
+        Raises:
+            DataError: `vocab_size` < 514 or `length` < 3.
+        """
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_clip_order)
+        base = alphabet + [byte + WORD_END for byte in alphabet]
+        if vocab_size < len(base) + 2:
+            raise DataError(f"a vocabulary needs at least {len(base) + 2} tokens, not {vocab_size}")
+        if length < 3:
+            raise DataError(f"a text needs at least 3 tokens (start, one word, end), not {length}")
+        counts: Counter[str] = Counter()
+
+        def counted() -> Iterator[str]:
+            for caption in captions:
+                caption = _well_formed(caption)
+                counts.update(_words(caption))
+                yield caption
+
+        # The alphabet goes in as special tokens because the trainer numbers those in the order given, and all others
+        # in an order that changes from run to run.
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size - 2,
+            min_frequency=2,
+            special_tokens=base,
+            end_of_word_suffix=WORD_END,
+            show_progress=False,
+        )
+        learner = _clip_rules(models.BPE(end_of_word_suffix=WORD_END))
+        learner.train_from_iterator(counted(), trainer)
+        tokens = dict.fromkeys(base)
+        merges = []
+        for left, right in tokenfiles.pairs(json.loads(learner.to_str())["model"]["merges"]):
+            # A merge that begins with "#" would be read as a comment in merges.txt.
+            if left in tokens and right in tokens and not left.startswith("#"):
+                merges.append((left, right))
+                tokens[left + right] = None
+        vocabulary = {token: number for number, token in enumerate((*tokens, START, END))}
+        words = sorted(counts, key=lambda word: (-counts[word], word))[:WORDS_KEPT]
+        return cls(vocabulary, merges, length=length, words=words)
+
+    def encode(self, texts: Sequence[str]) -> Int64[Tensor, "b length"]:
+        """Token numbers: start, the text (cut when too long), end, padding."""
+        rows = torch.full((len(texts), self.length), self.pad_id, dtype=torch.int64)
+        for row, encoding in zip(rows, self._encodings(texts), strict=True):
+            numbers = [self.start_id, *encoding.ids[: self.length - 2], self.end_id]
+            row[: len(numbers)] = torch.tensor(numbers)
+        return rows
+
+    def tokens(self, text: str) -> list[str]:
+        """All tokens of a text, without start and end, as the vocabulary spells them.
+
+        Each byte is a letter (é is Ã©), and the last token of a word ends in `</w>`.
+        """
+        return self._encodings([text])[0].tokens
+
+    def truncated(self, text: str) -> str | None:
+        """The end of the text that `encode` leaves out, or None when all of it fits."""
+        starts = [start for start, _ in self._encodings([text])[0].offsets]
+        return text[starts[self.length - 2] :] if len(starts) > self.length - 2 else None
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text, in lower case, that no training caption held; empty when the captions are not known."""
+        return [word for word in dict.fromkeys(_words(text)) if word not in self._known] if self._known else []
+
+    def _encodings(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
+        return self._tokenizer.encode_batch([_well_formed(text) for text in texts], add_special_tokens=False)
+
+    def save(self, folder: Path) -> None:
+        """Write the files that `load` and `transformers.CLIPTokenizer` read; raises StorageError when that fails."""
+        config = {
+            "add_prefix_space": False,
+            "bos_token": START,
+            "do_lower_case": True,
+            "eos_token": END,
+            "errors": "replace",
+            "model_max_length": self.length,
+            "pad_token": self._pad,
+            "tokenizer_class": "CLIPTokenizer",
+            "unk_token": END,
+        }
+        tokenfiles.write(folder, self._vocabulary, self._merges, config, self._words)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """Read a tokenizer folder: ours, or that of any Stable Diffusion model.
+
+        Raises CheckpointError, naming the file, when one is missing, too large or not what it should be.
+        """
+        vocabulary, merges, config, words = tokenfiles.read(folder)
+        length = config.get("model_max_length", LENGTH)
+        if not isinstance(length, int | float) or length < 3:
+            raise CheckpointError(f"{folder / tokenfiles.CONFIG}: model_max_length is {length!r}")
+        pad = _special(config.get("pad_token") or END)
+        for token in (START, END, pad.content):
+            if token not in vocabulary:
+                raise CheckpointError(f"{folder / tokenfiles.VOCABULARY}: lacks the token {token}")
+        length = int(length) if length <= 4096 else LENGTH  # a huge number stands for "not said"
+        try:
+            return cls(vocabulary, merges, length=length, pad=pad, words=words)
+        except Exception as error:  # the tokenizers library raises plain Exception
+            raise CheckpointError(f"{folder / tokenfiles.MERGES}: {error}") from error
+
+
+def _clip_rules(model: models.BPE) -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    return tokenizer
+
+
+def _clip_order(letter: str) -> tuple[bool, int]:
+    """CLIP numbers the printable bytes first, then the others, whose stand-ins begin at U+0100."""
+    return ord(letter) >= 256, ord(letter)
+
+
+def _special(token: Any) -> AddedToken:
+    if isinstance(token, dict):
+        return AddedToken(str(token.get("content")), special=True, normalized=bool(token.get("normalized", False)))
+    return AddedToken(str(token), special=True)
+
+
+def _well_formed(text: str) -> str:
+    """The text without lone surrogates, which no encoding can hold."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _words(text: str) -> Iterator[str]:
+    return (match[0] for match in re.finditer(r"[^\W_]+", unicodedata.normalize("NFC", text).lower()))

@@ -1,0 +1,191 @@
+"""Attention over pixels and words: the transformer that sits between the convolutions of a U-Net.
+
+Axis letters in this room: b batch, c channels, k other channels that come out, h and w height and width, n tokens
+(pixels in reading order), t words, d width of the words' states, e width of an embedding, p width of the space that
+texts and pictures share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def attend(
+    q: Float[Tensor, "b n c"],
+    k: Float[Tensor, "b t c"],
+    v: Float[Tensor, "b t c"],
+    heads: int,
+    bias: Float[Tensor, "b 1 1 t"] | None = None,
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "b n c"]:
+    """Mixes the values by how well each query matches each key, per head: softmax(q k' / sqrt(c / heads) + bias) v.
+
+    Args:
+        q: what each position asks for.
+        k: what each position offers.
+        v: what each position gives.
+        heads: number of heads; divides c.
+        bias: added to the scores before the softmax; 0 keeps a key, a large negative number hides it.
+        causal: hide the keys that come after the query.
+
+    Source: Vaswani et al. 2017, section 3.2.
+    """
+    b, n, c = q.shape
+    q, k, v = (x.reshape(b, -1, heads, c // heads).transpose(1, 2) for x in (q, k, v))  # b heads n c/heads
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
+    return mixed.transpose(1, 2).reshape(b, n, c)
+
+
+class Attention(nn.Module):
+    """Attention of tokens to a context, or to one another where no context is given.
+
+    Args:
+        width: channels of the tokens.
+        heads: number of heads.
+        head_width: channels of one head.
+        context_width: channels of the context; `width` when None.
+    """
+
+    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None):
+        super().__init__()
+        inner = heads * head_width
+        context_width = context_width or width
+        self.heads = heads
+        self.to_q = nn.Linear(width, inner, bias=False)
+        self.to_k = nn.Linear(context_width, inner, bias=False)
+        self.to_v = nn.Linear(context_width, inner, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner, width))
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n c"],
+        context: Float[Tensor, "b t d"] | None = None,
+        bias: Float[Tensor, "b 1 1 t"] | None = None,
+    ) -> Float[Tensor, "b n c"]:
+        """Attends from `x` to `context`; `bias` as in `attend`."""
+        context = x if context is None else context
+        return self.to_out(attend(self.to_q(x), self.to_k(context), self.to_v(context), self.heads, bias))
+
+
+class GEGLU(nn.Module):
+    """A linear layer whose one half gates the other through a GELU (Shazeer 2020, equation 6)."""
+
+    def __init__(self, width: int, inner: int):
+        super().__init__()
+        self.proj = nn.Linear(width, 2 * inner)
+
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n e"]:
+        """Widens (b, n, width) to (b, n, inner)."""
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """Two layers on each token alone, four times wider in between."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        # The identity stands where the reference has a dropout, so that the last layer is number 2.
+        self.net = nn.Sequential(GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+        """Keeps the shape."""
+        return self.net(x)
+
+
+class BasicTransformerBlock(nn.Module):
+    """Pixels look at one another, then at the words, then each thinks for itself.
+
+    Args:
+        width, heads, head_width, context_width: as in `Attention`.
+        only_cross: the first attention looks at the words too.
+    """
+
+    def __init__(self, width: int, heads: int, head_width: int, context_width: int, *, only_cross: bool = False):
+        super().__init__()
+        self.only_cross = only_cross
+        self.norm1 = nn.LayerNorm(width)
+        self.attn1 = Attention(width, heads, head_width, context_width if only_cross else None)
+        self.norm2 = nn.LayerNorm(width)
+        self.attn2 = Attention(width, heads, head_width, context_width)
+        self.norm3 = nn.LayerNorm(width)
+        self.ff = FeedForward(width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n c"],
+        context: Float[Tensor, "b t d"] | None,
+        bias: Float[Tensor, "b 1 1 t"] | None = None,
+    ) -> Float[Tensor, "b n c"]:
+        """Keeps the shape; without a context the second attention looks at the pixels again."""
+        first = (context, bias) if self.only_cross else (None, None)
+        x = x + self.attn1(self.norm1(x), *first)
+        x = x + self.attn2(self.norm2(x), context, bias)
+        return x + self.ff(self.norm3(x))
+
+
+class Transformer2DModel(nn.Module):
+    """Transformer blocks on a feature map, as a residual branch.
+
+    Args:
+        channels: of the feature map.
+        heads: number of heads, each `channels // heads` wide.
+        context_width: channels of the words' states.
+        depth: number of blocks.
+        groups: of the normalisation.
+        linear: project with linear layers (Stable Diffusion 2 and later) and not with 1x1 convolutions.
+        only_cross: as in `BasicTransformerBlock`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        context_width: int,
+        *,
+        depth: int = 1,
+        groups: int = 32,
+        linear: bool = False,
+        only_cross: bool = False,
+    ):
+        super().__init__()
+        head_width = channels // heads
+        width = heads * head_width
+        self.linear = linear
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, width) if linear else nn.Conv2d(channels, width, 1)
+        self.transformer_blocks = nn.ModuleList(
+            BasicTransformerBlock(width, heads, head_width, context_width, only_cross=only_cross) for _ in range(depth)
+        )
+        self.proj_out = nn.Linear(width, channels) if linear else nn.Conv2d(width, channels, 1)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b c h w"],
+        context: Float[Tensor, "b t d"] | None,
+        bias: Float[Tensor, "b 1 1 t"] | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """Keeps the shape."""
+        size = x.shape[-2:]
+        tokens = self.norm(x)
+        tokens = self.proj_in(to_tokens(tokens)) if self.linear else to_tokens(self.proj_in(tokens))
+        for block in self.transformer_blocks:
+            tokens = block(tokens, context, bias)
+        # The sum begins with x, so that its memory format is the result's.
+        return x + (to_map(self.proj_out(tokens), size) if self.linear else self.proj_out(to_map(tokens, size)))
+
+
+def to_tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
+    """Reads a feature map as tokens, row by row; no copy when it lies channels-last."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def to_map(tokens: Float[Tensor, "b n c"], size: Sequence[int]) -> Float[Tensor, "b c h w"]:
+    """Lays tokens out as a feature map of `size` (h, w) again."""
+    b, _, c = tokens.shape
+    return tokens.transpose(1, 2).reshape(b, c, *size)

@@ -1,0 +1,81 @@
+"""The starting point of training: every weight's distribution, stated as a table and drawn in that order.
+
+Loading a file needs none of this; a network that is to learn from nothing is passed through `initialise` once.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from sfumato.networks.clip import ImageEncoder, TextEncoder
+from sfumato.networks.unet import UNet
+from sfumato.networks.vae import AutoencoderKL
+
+Network = TypeVar("Network", bound=nn.Module)
+Table = dict[str, float]  # pattern of parameter names: standard deviation of a normal distribution, 0 for zeros
+
+
+def initialise(network: Network) -> Network:
+    """Draws the weights that the network's table names; the others keep PyTorch's defaults.
+
+    Args:
+        network: a `UNet`, `AutoencoderKL`, `TextEncoder` or `ImageEncoder`; others are left as they are.
+
+    Returns:
+        The same network.
+    """
+    table = table_of(network)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            for pattern, deviation in table.items():
+                if fnmatchcase(name, pattern):
+                    parameter.normal_(std=deviation) if deviation else parameter.zero_()
+    return network
+
+
+def table_of(network: nn.Module) -> Table:
+    """Gives the table by which `initialise` draws the weights of this kind of network."""
+    match network:
+        case UNet():
+            return UNET
+        case AutoencoderKL():
+            return AUTOENCODER
+        case TextEncoder() | ImageEncoder():
+            return clip_table(network.config.hidden_size, network.config.num_hidden_layers)
+        case _:
+            return {}
+
+
+# Each residual branch begins as nothing, and the network as a constant: Ho et al. 2020 and Dhariwal & Nichol 2021.
+# Inside a transformer the branches keep their weights, since a zero within a zero learns nothing.
+UNET: Table = {
+    "*.conv2.*": 0,
+    "*.proj_out.*": 0,
+    "conv_out.*": 0,
+}
+
+AUTOENCODER: Table = {
+    "*.conv2.*": 0,
+    "*.to_out.0.*": 0,
+}
+
+
+def clip_table(width: int, layers: int) -> Table:
+    """Gives the deviations of CLIP: Radford et al. 2021, section 2.4, with the scaling of GPT-2 for its residuals."""
+    attention, residual = width**-0.5, (2 * width * layers) ** -0.5
+    return {
+        "*.bias": 0,
+        "*.token_embedding.weight": 0.02,
+        "text_model.*.position_embedding.weight": 0.01,
+        "vision_model.*.position_embedding.weight": attention,
+        "*.class_embedding": attention,
+        "*.[qkv]_proj.weight": attention,
+        "*.out_proj.weight": residual,
+        "*.fc1.weight": (2 * width) ** -0.5,
+        "*.fc2.weight": residual,
+        "*_projection.weight": attention,
+    }

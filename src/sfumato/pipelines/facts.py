@@ -1,0 +1,75 @@
+"""What a model folder says of itself, without loading its weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+
+from sfumato.checkpoints.files import read_json
+from sfumato.checkpoints.folder import load_lineage
+from sfumato.errors import CheckpointError
+from sfumato.pipelines.model import find, fingerprint
+
+
+class PartFacts(NamedTuple):
+    """One network of a model."""
+
+    name: str
+    network: str
+    parameters: int
+    dtype: str
+    bytes: int
+
+
+class Facts(NamedTuple):
+    """A model: lines of (name, value), and its parts."""
+
+    summary: list[tuple[str, str]]
+    parts: list[PartFacts]
+
+
+def facts(model: str | Path | None) -> Facts:
+    """Read the facts of a model folder or an embedded model; CheckpointError says what is wrong with it."""
+    folder = find(model)
+    parts = [_part(path) for path in sorted(folder.glob("*/*.safetensors")) if (path.parent / "config.json").is_file()]
+    lineage = load_lineage(folder)
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    summary = [
+        ("model", str(lineage.get("name", folder.name))),
+        ("folder", str(folder)),
+        ("fingerprint", fingerprint(folder)),
+        ("licence", str(lineage.get("licence", "not stated"))),
+        ("process", f"{scheduler.get('beta_schedule', 'flow')}, {scheduler.get('prediction_type', 'velocity')}"),
+        ("parameters", f"{sum(part.parameters for part in parts):,}, {sum(part.bytes for part in parts) / 1e6:.1f} MB"),
+    ]
+    return Facts(summary + _lineage(lineage), parts)
+
+
+def _lineage(lineage: dict) -> list[tuple[str, str]]:
+    if not lineage.get("training"):
+        return [("lineage", "not known: the folder has no sfumato.json")]
+    data = lineage["data"]
+    lines = [
+        ("pictures", f"{lineage['size']} pixels a side, enlarged to {lineage['final_size']}"),
+        ("data", f"{data['source']}, {data['pictures']:,} pictures, fingerprint {data['fingerprint'][:16]}"),
+    ]
+    for name, stage in lineage["training"].items():
+        lines.append((name, f"{stage['steps']:,} steps, {stage['samples']:,} samples"))
+    return lines
+
+
+def _part(path: Path) -> PartFacts:
+    config = read_json(path.parent / "config.json")
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118  a safetensors handle is no mapping
+            count = sum(math.prod(piece.get_shape()) for piece in slices)
+            dtypes = sorted({piece.get_dtype() for piece in slices})
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+    network = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
+    return PartFacts(path.parent.name, network, count, "/".join(dtypes), path.stat().st_size)

@@ -1,0 +1,79 @@
+"""A time budget: it picks a stage's size and its number of steps by how fast this machine trains it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from sfumato.training.ema import Average
+from sfumato.training.loop import advance
+from sfumato.training.optimizers import build
+from sfumato.training.progress import Progress
+from sfumato.training.recipe import Recipe, Size, Training
+from sfumato.training.sizes import SIZES
+from sfumato.training.stage import Draw, Stage
+from sfumato.training.state import State
+from sfumato.training.team import Team
+
+MARGIN = 0.92  # of the time is for steps; the rest for sample grids, checkpoints and files
+FEWEST_STEPS = 50
+
+
+def plan(
+    name: str, recipe: Recipe, seconds: float, builder: Callable[[Recipe], Stage], team: Team, progress: Progress
+) -> Training:
+    """The stage's table with the size and the steps that fit into `seconds`.
+
+    Of the sizes, the largest that still sees `enough` samples is taken, or the smallest.
+    """
+    chosen: tuple[Size, float] | None = None
+    given = recipe.stage(name)
+    for size in (given.size,) if given.size else SIZES:
+        began = time.monotonic()
+        each = seconds_a_step(name, with_stage(recipe, name, size=size), builder, team)
+        seconds -= time.monotonic() - began
+        samples = MARGIN * seconds / each * given.batch
+        progress.say(f"{name}: size {size} takes {each:.3f} s a step, {samples:,.0f} samples in {seconds:.0f} s")
+        if chosen is None or samples >= given.enough:
+            chosen = (size, each)
+        if samples < given.enough:
+            break
+    assert chosen is not None
+    size, each = chosen
+    steps = max(FEWEST_STEPS, int(MARGIN * seconds / each))
+    return with_stage(recipe, name, size=size, steps=steps, warmup=min(given.warmup, steps // 5)).stage(name)
+
+
+def with_stage(recipe: Recipe, name: str, **changes: object) -> Recipe:
+    """The recipe with other values in a stage's table."""
+    return recipe.model_copy(update={name: recipe.stage(name).model_copy(update=changes)})
+
+
+def seconds_a_step(
+    name: str, recipe: Recipe, builder: Callable[[Recipe], Stage], team: Team, least: float = 2.0, most_steps: int = 20
+) -> float:
+    """Train a new network for a moment: the mean time of a step, after one to warm up."""
+    stage, table = builder(recipe), recipe.stage(name)
+    state = State(stage.objective, build(stage.objective, table), Average(stage.objective, table.ema))
+    model = team.wrap(stage.objective)
+
+    def step() -> None:
+        batch = stage.batch(Draw(recipe.seed, "speed", state.step, table.batch, team))
+        advance(state, model, batch, table, team)
+
+    step()
+    _finished(team)
+    began, steps = time.monotonic(), 0
+    while steps < 3 or (time.monotonic() - began < least and steps < most_steps):
+        step()
+        _finished(team)
+        steps += 1
+    # the team agrees on one number, so that all plan the same
+    return float(team.mean(torch.tensor((time.monotonic() - began) / steps, device=team.device)))
+
+
+def _finished(team: Team) -> None:
+    if team.device.type == "cuda":
+        torch.cuda.synchronize(team.device)

@@ -1,0 +1,207 @@
+"""Recipes: everything that decides a training, as TOML read into types."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sfumato.errors import RecipeError
+
+STAGES = ("autoencoder", "clip", "denoiser", "upsampler")
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+Size = Literal["tiny", "small", "base", "large"]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Channels = tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...]
+
+
+class Table(BaseModel):
+    """A table of a recipe: unknown keys are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Table):
+    """Which pictures, at which sizes."""
+
+    size: Count = 64  # side of the pictures that the autoencoder and the denoiser see, in pixels
+    flip: bool = True  # mirror pictures at random: not for digits or writing
+    vocabulary: Annotated[int, Field(ge=520)] = 4096  # tokens at most
+    length: Annotated[int, Field(ge=4, le=512)] = 32  # tokens a prompt
+    licence: str = "unknown"  # of the pictures; goes into the model folder
+
+
+class Training(Table):
+    """How one stage is trained; a budget replaces `steps` and may choose a smaller `size`."""
+
+    steps: Count = 1000
+    batch: Count = 64  # over all processes together
+    size: Size | None = None  # of the network; the recipe's when not given
+    share: Share = 0.25  # of a time budget
+    enough: Count = 100_000  # samples with which a budget is well spent; it picks the largest size that reaches them
+    optimizer: Literal["adamw", "muon"] = "muon"
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    warmup: Annotated[int, Field(ge=0)] = 50  # steps over which the learning rate rises from zero
+    decay: Literal["constant", "linear", "cosine"] = "cosine"  # of the learning rate, down to zero at the last step
+    clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
+    ema: Share = 0.999  # decay of the running average of the weights that is kept in the end; 0 for none
+
+
+class Autoencoder(Training):
+    """The KL autoencoder."""
+
+    factor: Literal[1, 2, 4, 8, 16] = 4  # pixels a latent's side
+    latent_channels: Count = 4
+    channels: Channels | None = None  # one per resolution; from `size` when not given
+    layers: Count = 1
+    kl_weight: Annotated[float, Field(ge=0)] = 1e-4
+    edge_weight: Annotated[float, Field(ge=0)] = 1.0  # of the differences between neighbouring pixels
+
+
+class Clip(Training):
+    """The text encoder and the image encoder, trained together."""
+
+    width: Annotated[int, Field(ge=64, multiple_of=64)] | None = None
+    layers: Count | None = None
+    projection: Count = 128
+    jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.06  # largest random shift of a picture, in its side
+
+
+class Denoiser(Training):
+    """The U-Net over latents."""
+
+    channels: Channels | None = None
+    layers: Count | None = None
+    process: Literal["flow", "linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
+    prediction: Literal["epsilon", "v_prediction", "sample", "velocity"] = "v_prediction"
+    shift: Annotated[float, Field(gt=0)] = 1.0  # of flow's times toward noise
+    times: Literal["uniform", "logit_normal"] = "uniform"
+    weight: Literal["plain", "snr", "min_snr", "velocity"] = "plain"
+    drop_caption: Share = 0.1  # how often the prompt is left empty, for classifier-free guidance
+
+    @model_validator(mode="after")
+    def _velocity_belongs_to_flow(self) -> Denoiser:
+        if (self.process == "flow") != (self.prediction == "velocity"):
+            raise ValueError("process 'flow' and prediction 'velocity' go together")
+        return self
+
+
+class Upsampler(Training):
+    """The U-Net over pixels that makes the final size."""
+
+    factor: Literal[1, 2, 4] = 2  # 1 for no upsampler
+    channels: Channels | None = None
+    layers: Count | None = None
+    crop: Count = 64  # side of the pieces it is trained on, in final pixels
+    augmentation: Annotated[float, Field(ge=0, le=1)] = 0.3  # most noise added to the small picture
+
+
+class Run(Table):
+    """How a training is run, apart from what it learns."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    keep: Count = 2  # checkpoints
+    previews: Annotated[int, Field(ge=0)] = 4  # sample grids a stage
+    log_every: Count = 20  # steps
+    weights: Literal["float32", "float16", "bfloat16"] = "float32"  # of the finished model's files
+
+
+class Recipe(Table):
+    """A whole training."""
+
+    name: str = "custom"
+    description: str = ""
+    seed: int = 0
+    size: Size = "tiny"
+    data: Data = Data()
+    autoencoder: Autoencoder = Autoencoder()
+    clip: Clip = Clip()
+    denoiser: Denoiser = Denoiser()
+    upsampler: Upsampler = Upsampler()
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Recipe:
+        if self.data.size % self.autoencoder.factor:
+            raise ValueError(
+                f"data.size {self.data.size} is not a multiple of autoencoder.factor {self.autoencoder.factor}"
+            )
+        return self
+
+    @property
+    def final_size(self) -> int:
+        """Side of the finished pictures, in pixels."""
+        return self.data.size * self.upsampler.factor
+
+    def stage(self, name: str) -> Training:
+        """The table of a stage."""
+        return getattr(self, name)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that this recipe trains, in their order."""
+        return STAGES if self.upsampler.factor > 1 else STAGES[:-1]
+
+
+def names() -> list[str]:
+    """The recipes that come with sfumato."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name or from a TOML file, with settings such as "denoiser.steps=500" put over it.
+
+    Raises RecipeError naming the file and the field.
+    """
+    path = RECIPES / f"{recipe}.toml" if str(recipe) in names() else Path(recipe)
+    if not path.is_file():
+        raise RecipeError(f"There is no recipe {str(recipe)!r}. Name a TOML file or one of: {', '.join(names())}.")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    for setting in settings:
+        _put(values, setting)
+    return check(values, where=path.name)
+
+
+def check(values: dict[str, Any], where: str) -> Recipe:
+    """Values to a Recipe; RecipeError lists every field that is wrong."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, p['loc'])) or 'recipe'}: {p['msg']}" for p in error.errors()]
+        raise RecipeError(f"The recipe {where} is not valid:\n" + "\n".join(problems)) from error
+
+
+def _put(values: dict[str, Any], setting: str) -> None:
+    """Put "path.to.key=value" into nested tables; the value is TOML, or else a plain string."""
+    path, separator, text = setting.partition("=")
+    if not separator or not re.fullmatch(r"\w+(\.\w+)*", path.strip()):
+        raise RecipeError(f"--set takes path.to.key=value, not {setting!r}.")
+    *tables, key = path.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {setting}: {table!r} is a value, not a table.")
+    try:
+        values[key] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[key] = text.strip()
+
+
+def seconds(text: str) -> float:
+    """A duration such as "90s", "10m" or "1.5h" in seconds; a bare number is minutes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    if not match or float(match[1]) == 0:
+        raise RecipeError(f"A budget is a time such as 90s, 10m or 1.5h, not {text!r}.")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "": 60}[match[2]]

@@ -1,0 +1,35 @@
+"""One dial: how wide and deep each network is at each size, where a recipe does not say."""
+
+from __future__ import annotations
+
+from sfumato.training.recipe import Size
+
+Widths = dict[Size, tuple[int, ...]]
+
+SIZES: tuple[Size, ...] = ("tiny", "small", "base", "large")
+
+# channels per resolution, finest first; the last one repeats
+AUTOENCODER: Widths = {"tiny": (16, 32, 64), "small": (32, 64, 128), "base": (64, 128, 256), "large": (128, 256, 512)}
+DENOISER: Widths = {"tiny": (64, 128), "small": (128, 256), "base": (192, 384, 576), "large": (320, 640, 1280)}
+UPSAMPLER: Widths = {"tiny": (24, 48), "small": (32, 64, 128), "base": (64, 128, 256), "large": (128, 256, 512)}
+DENOISER_LAYERS = {"tiny": 1, "small": 1, "base": 2, "large": 2}
+UPSAMPLER_LAYERS = {"tiny": 1, "small": 1, "base": 2, "large": 2}
+
+# (width, layers) of the text encoder and of the image encoder
+TEXT = {"tiny": (128, 2), "small": (256, 4), "base": (512, 8), "large": (768, 12)}
+IMAGE = {"tiny": (128, 3), "small": (256, 6), "base": (512, 10), "large": (768, 12)}
+
+
+def channels(table: Widths, size: Size, resolutions: int) -> tuple[int, ...]:
+    """The widths of `resolutions` levels: those of the table, the last one repeated."""
+    widths = table[size]
+    return (*widths, *[widths[-1]] * resolutions)[:resolutions]
+
+
+def resolutions(side: int, coarsest: int = 4, most: int = 4) -> int:
+    """How many resolutions a U-Net has over maps of this side: halving stops at `coarsest`, at odd sides, at `most`."""
+    count = 1
+    while count < most and side % 2 == 0 and side // 2 >= coarsest:
+        side //= 2
+        count += 1
+    return count

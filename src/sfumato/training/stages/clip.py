@@ -1,0 +1,117 @@
+"""Stage 2: CLIP learns which words belong to which picture."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+
+from sfumato.checkpoints.folder import save_part
+from sfumato.data.pictures import grid, to_image
+from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder, contrastive_loss
+from sfumato.networks.initialisation import initialise
+from sfumato.training import sizes
+from sfumato.training.recipe import Recipe
+from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.team import Team
+
+PATCHES = 8  # along each side of a picture
+TEMPERATURE = 0.07  # at the start (Radford et al. 2021, section 2.5)
+
+
+class Objective(nn.Module):
+    """The symmetric contrastive loss over the batch of all processes."""
+
+    def __init__(self, text: TextEncoder, image: ImageEncoder, team: Team) -> None:
+        super().__init__()
+        self.text, self.image, self.team = text, image, team
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
+
+    def forward(
+        self, pictures: Float[Tensor, "b c h w"], ids: Int[Tensor, "b t"], meanings: Int[Tensor, " b"]
+    ) -> dict[str, Tensor]:
+        """The loss, and how often a picture finds a caption of its own meaning in the batch."""
+        seen, read = self.image(pictures), self.text(ids).projected
+        seen, read, meanings = self.team.gather(seen), self.team.gather(read), self.team.gather(meanings)
+        same = meanings[:, None] == meanings
+        loss = contrastive_loss(seen, read, self.logit_scale, same)
+        found = (F.normalize(seen, dim=1) @ F.normalize(read, dim=1).T).argmax(1)
+        hits = same.gather(1, found[:, None]).float().mean()
+        return {"loss": loss, "retrieval": hits, "temperature": (-self.logit_scale).exp()}
+
+
+def build(workshop: Workshop, recipe: Recipe) -> Stage:
+    """The stage, with new encoders."""
+    plan, team, tokenizer = recipe.clip, workshop.team, workshop.tokenizer
+    size = plan.size or recipe.size
+    text_width, text_layers = sizes.TEXT[size]
+    image_width, image_layers = sizes.IMAGE[size]
+    text_config = TextConfig(
+        vocab_size=tokenizer.vocab_size,
+        max_position_embeddings=tokenizer.length,
+        projection_dim=plan.projection,
+        bos_token_id=tokenizer.start_id,
+        eos_token_id=tokenizer.end_id,
+        pad_token_id=tokenizer.pad_id,
+        **_shape(plan.width or text_width, plan.layers or text_layers),
+    )
+    image_config = ImageConfig(
+        image_size=recipe.data.size,
+        patch_size=max(1, recipe.data.size // PATCHES),
+        projection_dim=plan.projection,
+        **_shape(plan.width or image_width, plan.layers or image_layers),
+    )
+    with workshop.first_weights("clip"):
+        text, image = initialise(TextEncoder(text_config)), initialise(ImageEncoder(image_config))
+    objective = Objective(text, image, team).to(team.device)
+    tokens = tokenizer.encode(workshop.captions.texts)
+
+    def batch(draw: Draw) -> Batch:
+        chosen = draw.indices(len(workshop.store))
+        captions = workshop.captions.choose(chosen, draw.generator("captions"))
+        pictures = shifted(workshop.pictures(draw), plan.jitter, draw)
+        return pictures, draw.mine(tokens[captions]), draw.mine(workshop.captions.meanings[chosen])
+
+    @torch.no_grad()
+    def preview() -> Image.Image:
+        """For eight captions, the four pictures that fit each best, a row a caption."""
+        pictures = workshop.examples(256)
+        some = torch.linspace(0, len(tokens) - 1, min(8, len(tokens))).long()
+        read = F.normalize(text(tokens[some].to(team.device)).projected, dim=1)
+        best = (read @ F.normalize(image(pictures), dim=1).T).topk(min(4, len(pictures))).indices
+        return grid([to_image(pictures[i].cpu()) for i in best.flatten().tolist()], columns=best.shape[1])
+
+    def finish() -> dict[str, Any]:
+        save_part(workshop.folder, "text_encoder", text, workshop.weights)
+        save_part(workshop.folder, "image_encoder", image, workshop.weights)
+        return {"logit_scale": round(objective.logit_scale.item(), 4)}
+
+    return Stage(objective, batch, preview, finish)
+
+
+def _shape(width: int, layers: int) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 64,
+    }
+
+
+def shifted(pictures: Float[Tensor, "b c h w"], jitter: float, draw: Draw) -> Float[Tensor, "b c h w"]:
+    """The pictures moved by up to `jitter` of their side, another way for each, borders repeated."""
+    reach = round(jitter * pictures.shape[-1])
+    if reach == 0:
+        return pictures
+    moves = torch.randint(2 * reach + 1, (draw.batch, 2), generator=draw.generator("jitter"))
+    size = pictures.shape[-1]
+    padded = F.pad(pictures, (reach,) * 4, mode="replicate")
+    rows = draw.mine(moves[:, :1] + torch.arange(size))  # (b, h)
+    columns = draw.mine(moves[:, 1:] + torch.arange(size))
+    one = torch.arange(len(pictures), device=pictures.device)[:, None, None]
+    return padded.movedim(1, -1)[one, rows[:, :, None], columns[:, None, :]].movedim(-1, 1).contiguous()

@@ -1,0 +1,128 @@
+"""Stage 4: the upsampler learns to make the final size, from what the autoencoder leaves of a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+
+from sfumato.checkpoints import scheduler
+from sfumato.checkpoints.folder import load_part, save_part
+from sfumato.checkpoints.scheduler import Diffusion
+from sfumato.data.pictures import grid, to_image
+from sfumato.diffusion import losses
+from sfumato.diffusion.noise import per_sample_noise
+from sfumato.diffusion.sampling import last
+from sfumato.networks.initialisation import initialise
+from sfumato.networks.unet import UNet
+from sfumato.networks.upsampler import enlarge, upsampler_config
+from sfumato.networks.vae import AutoencoderKL
+from sfumato.pipelines.upsampling import augmented, label, upsample
+from sfumato.training import sizes
+from sfumato.training.kept import kept
+from sfumato.training.recipe import Recipe
+from sfumato.training.stage import Batch, Draw, Stage, Workshop
+
+
+class Objective(nn.Module):
+    """The denoising loss of large pictures beside the small ones, noise added to both."""
+
+    def __init__(self, unet: UNet, diffusion: Diffusion) -> None:
+        super().__init__()
+        self.unet, self.diffusion = unet, diffusion
+
+    def forward(
+        self,
+        pictures: Float[Tensor, "b c h w"],
+        hints: Float[Tensor, "b c h w"],
+        amounts: Float[Tensor, " b"],
+        times: Float[Tensor, " b"],
+        noise: Float[Tensor, "b c h w"],
+    ) -> dict[str, Tensor]:
+        """The mean loss."""
+
+        def network(x: Tensor, timestep: Tensor) -> Tensor:
+            return self.unet(torch.cat([x, hints], dim=1), timestep, class_labels=label(amounts, len(x)))
+
+        level = self.diffusion.process(times)
+        return {"loss": losses.denoising_loss(network, self.diffusion.parameterisation, pictures, noise, level).mean()}
+
+
+def build(workshop: Workshop, recipe: Recipe) -> Stage:
+    """The stage, with a new U-Net over pixels."""
+    plan, team, store = recipe.upsampler, workshop.team, workshop.store
+    small, factor = recipe.data.size, plan.factor
+    crop = min(plan.crop // factor, small)  # side of the piece of the small picture
+    vae = load_part(workshop.folder, "vae").to(team.device)
+    again = reconstructions(workshop, vae)
+    size = plan.size or recipe.size
+    widths = plan.channels or sizes.channels(
+        sizes.UPSAMPLER, size, min(len(sizes.UPSAMPLER[size]), sizes.resolutions(crop * factor))
+    )
+    layout = upsampler_config(
+        widths,
+        layers=plan.layers or sizes.UPSAMPLER_LAYERS[size],
+        class_embed_type="timestep",
+        num_class_embeds=None,
+        sample_size=recipe.final_size,
+    )
+    with workshop.first_weights("upsampler"):
+        unet = initialise(UNet(layout)).to(team.device)
+    config = scheduler.to_config("flow", "velocity")
+    diffusion = scheduler.from_config(config)
+
+    def batch(draw: Draw) -> Batch:
+        chosen = draw.indices(len(store))
+        corner = torch.randint(small - crop + 1, (draw.batch, 2), generator=draw.generator("crop"))
+        mine, corner = draw.mine(chosen).cpu(), draw.mine(corner).cpu()
+        flips = draw.mine(draw.uniform("flip") < 0.5).cpu() if recipe.data.flip else None
+        large = _cut(store.batch(mine, flips=flips), corner * factor, crop * factor).to(team.device)
+        amounts = draw.mine(draw.uniform("amount")) * plan.augmentation
+        seen = again[mine].float() / 127.5 - 1
+        if flips is not None:
+            seen = torch.where(flips[:, None, None, None], seen.flip(-1), seen)
+        seen = _cut(seen, corner, crop).to(team.device)
+        hints = enlarge(augmented(seen, draw.normal("augmentation", 3, crop, crop), amounts), factor)
+        times = draw.mine(losses.stratified(draw.batch, draw.generator("times")))
+        return large, hints, amounts, times, draw.normal("noise", 3, crop * factor, crop * factor)
+
+    @torch.no_grad()
+    def preview() -> Image.Image:
+        """What the autoencoder leaves, enlarged; what is made of it; the pictures themselves."""
+        some = workshop.example_indices(8)
+        seen = again[some].to(team.device).float() / 127.5 - 1
+        made = last(upsample(unet, diffusion, seen, factor, per_sample_noise(range(len(seen)))))
+        rows = torch.cat([enlarge(seen, factor).cpu(), made.cpu(), store.batch(some)])
+        return grid([to_image(picture) for picture in rows], columns=len(some))
+
+    def finish() -> dict[str, Any]:
+        save_part(workshop.folder, "upsampler", unet, workshop.weights, config)
+        return {}
+
+    return Stage(Objective(unet, diffusion), batch, preview, finish)
+
+
+def _cut(pictures: Tensor, corner: Tensor, side: int) -> Tensor:
+    """A square piece of each picture."""
+    pieces = [p[:, y : y + side, x : x + side] for p, (y, x) in zip(pictures, corner.tolist(), strict=True)]
+    return torch.stack(pieces)
+
+
+def reconstructions(workshop: Workshop, vae: AutoencoderKL) -> Tensor:
+    """All pictures after a way through the autoencoder, 0 to 255 (n, 3, h, w); computed once and kept.
+
+    At work the upsampler sees decoded latents; here it learns what they lack.
+    """
+
+    @torch.no_grad()
+    def compute() -> Tensor:
+        parts = []
+        for some in torch.arange(len(workshop.store)).split(64):
+            pictures = workshop.store.batch(some, workshop.recipe.data.size).to(workshop.team.device)
+            parts.append(((vae(pictures)[0].clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
+        return torch.cat(parts)
+
+    return kept(workshop, "reconstructions", ["vae"], compute)

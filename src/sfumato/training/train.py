@@ -1,0 +1,226 @@
+"""From captioned pictures to a model folder: all stages, one after the other, from zero or from where they stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sfumato.checkpoints.files import read_json, write_json
+from sfumato.checkpoints.folder import save_index
+from sfumato.data.store import Store, prepare
+from sfumato.data.tokens import Tokenizer
+from sfumato.errors import RecipeError
+from sfumato.training import budget as budgets
+from sfumato.training import recipe as recipes
+from sfumato.training.captions import Captions
+from sfumato.training.loop import fit
+from sfumato.training.progress import Progress
+from sfumato.training.recipe import STAGES, Recipe, Training
+from sfumato.training.run_folder import RunFolder
+from sfumato.training.stage import Workshop
+from sfumato.training.stages import BUILDERS, denoiser
+from sfumato.training.team import Team, joined
+
+RUN = "run"  # the sub-folder of the model folder for everything but the model
+
+
+def train(
+    data: str | Path,
+    out: str | Path,
+    recipe: str | Path | None = None,
+    settings: Sequence[str] = (),
+    budget: str | None = None,
+    stage: str | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Train a model from zero on captioned pictures; called again, it goes on where it stopped.
+
+    Args:
+        data: a folder or a tar of captioned pictures, or "digits".
+        out: the model folder to make. Its sub-folder `run` holds checkpoints, metrics and sample grids.
+        recipe: a recipe's name or TOML file; "digits" for the digits, else "pictures".
+        settings: values put over the recipe's, such as "denoiser.steps=500".
+        budget: a time such as "10m" for all stages together, which then decides sizes and steps.
+        stage: train this stage alone; those before it must be complete.
+        quiet: show no progress.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        DataError: no usable pictures; RecipeError: a wrong recipe, or another one than this run began with;
+        StorageError: the disk is full; Interrupted: Ctrl-C or a termination signal; TrainingError: infinite losses.
+    """
+    if stage is not None and stage not in STAGES:
+        raise RecipeError(f"There is no stage {stage!r}; the stages are {', '.join(STAGES)}.")
+    folder = Path(out)
+    chosen = recipes.load(recipe or ("digits" if str(data) == "digits" else "pictures"), settings)
+    allowed = recipes.seconds(budget) if budget else None
+    with joined(chosen.run) as team, Progress(quiet or not team.leads) as progress:
+        began = time.monotonic()
+        team.first_the_leader(lambda: _same_run(folder, chosen, budget, team))
+        workshop = _workshop(data, folder, chosen, team, progress)
+        names = chosen.stages if stage is None else (stage,)
+        for name in names:
+            _train_stage(name, workshop, names, allowed, time.monotonic() - began, progress)
+        if team.leads and all(_run(workshop, name).done for name in chosen.stages):
+            _finish(workshop, data)
+            progress.say(f"The model is in {folder}")
+    return folder
+
+
+def _run(workshop: Workshop, name: str) -> RunFolder:
+    return RunFolder(workshop.cache / name, workshop.recipe.run, workshop.team.leads)
+
+
+def _same_run(folder: Path, recipe: Recipe, budget: str | None, team: Team) -> None:
+    """Begin a run, or make sure that the one in the folder has this recipe."""
+    path = folder / RUN / "recipe.json"
+    values: dict[str, Any] = {**recipe.model_dump(mode="json"), "budget": budget}
+    if not path.is_file():
+        if team.leads:
+            write_json(path, values)
+        return
+    begun = read_json(path)
+    changed = sorted(_differences(begun, values))
+    if changed:
+        raise RecipeError(
+            f"{folder} holds a training that began with another recipe: "
+            + "; ".join(changed)
+            + f". Run it with the same settings to go on, choose another --out, or remove {path.parent}."
+        )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
+    found = []
+    for key in old.keys() | new.keys():
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{path}{key}.")
+        elif a != b and path != "run.":  # how it is run may change
+            found.append(f"{path}{key} was {a!r} and is {b!r}")
+    return found
+
+
+def _workshop(data: str | Path, folder: Path, recipe: Recipe, team: Team, progress: Progress) -> Workshop:
+    """Prepare what all stages share: the pictures, the tokenizer and the captions."""
+    cache = folder / RUN
+    store = team.first_the_leader(lambda: _store(data, recipe, cache, progress))
+    tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder))
+    return Workshop(recipe, store, tokenizer, Captions(store.captions, store.labels), folder, cache, team)
+
+
+def _store(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) -> Store:
+    started: list[bool] = []
+
+    def show(done: int, total: int) -> None:
+        if not started:
+            progress.begin("pictures", total)
+            started.append(True)
+        progress.advance(done)
+
+    store = prepare(data, recipe.final_size, cache / "pictures", progress=show)
+    if len(store.report):
+        progress.say(f"{store.report.summary()}\nAll of it is in {cache / 'pictures' / 'problems.jsonl'}")
+    path = cache / "data.json"
+    if path.is_file() and read_json(path)["fingerprint"] != store.fingerprint:
+        raise RecipeError(
+            f"The pictures are not those that this training began with. Put them back, choose another --out, or "
+            f"remove {cache} to begin again."
+        )
+    write_json(path, {"fingerprint": store.fingerprint, "pictures": len(store)})
+    return store
+
+
+def _tokenizer(store: Store, recipe: Recipe, folder: Path) -> Tokenizer:
+    path = folder / "tokenizer"
+    if not (path / "vocab.json").is_file():
+        texts = (text for several in store.captions for text in several)
+        Tokenizer.train(texts, recipe.data.vocabulary, recipe.data.length).save(path)
+    return Tokenizer.load(path)
+
+
+def _train_stage(
+    name: str, workshop: Workshop, names: Sequence[str], budget: float | None, spent: float, progress: Progress
+) -> None:
+    """Plan a stage, train it, and put its networks into the model folder; nothing to do when that is done."""
+    run, team, seed = _run(workshop, name), workshop.team, workshop.recipe.seed
+    if run.done:
+        return
+    _require_earlier(name, workshop)
+    builder = partial(BUILDERS[name], workshop)
+    if run.plan is None:
+        run.begin(_plan(name, workshop, names, budget, spent, builder, progress).model_dump(mode="json"))
+    team.wait()
+    plan = type(workshop.recipe.stage(name)).model_validate(run.plan)
+    began = time.monotonic()
+    stage = builder(workshop.recipe.model_copy(update={name: plan}))
+    state = fit(name, stage, plan, seed, run, team, progress)
+    with state.average.in_place():
+        facts = stage.finish() if team.leads else {}
+    run.finish(
+        {
+            "steps": plan.steps,
+            "samples": plan.steps * plan.batch,
+            "facts": facts,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+    )
+    team.wait()
+
+
+def _plan(
+    name: str,
+    workshop: Workshop,
+    names: Sequence[str],
+    budget: float | None,
+    spent: float,
+    builder: Any,
+    progress: Progress,
+) -> Training:
+    recipe = workshop.recipe
+    if budget is None:
+        return recipe.stage(name)
+    before, left = names[: names.index(name)], names[names.index(name) :]
+    earlier = sum((_run(workshop, other).done or {}).get("seconds", 0.0) for other in before)
+    share = recipe.stage(name).share / (sum(recipe.stage(other).share for other in left) or 1)
+    seconds = max(budget - max(earlier, spent), 0.05 * budget) * share
+    return budgets.plan(name, recipe, seconds, builder, workshop.team, progress)
+
+
+def _require_earlier(name: str, workshop: Workshop) -> None:
+    needed = {"denoiser": ("autoencoder", "clip"), "upsampler": ("autoencoder",)}.get(name, ())
+    missing = [other for other in needed if not _run(workshop, other).done]
+    if missing:
+        raise RecipeError(f"The stage {name} needs {' and '.join(missing)}, which {workshop.folder} does not have yet.")
+
+
+def _finish(workshop: Workshop, data: str | Path) -> None:
+    """Write what ties the parts together, and how they came to be."""
+    recipe = workshop.recipe
+    done = {name: _run(workshop, name).done or {} for name in recipe.stages}
+    lineage = {
+        "name": recipe.name,
+        "licence": recipe.data.licence,
+        "size": recipe.data.size,
+        "final_size": recipe.final_size,
+        "data": {
+            "source": "digits" if str(data) == "digits" else Path(data).name,
+            "pictures": len(workshop.store),
+            "fingerprint": workshop.store.fingerprint,
+        },
+        "training": {
+            name: {
+                **facts["facts"],
+                "steps": facts["steps"],
+                "samples": facts["samples"],
+                "plan": _run(workshop, name).plan,
+            }
+            for name, facts in done.items()
+        },
+        "recipe": recipe.model_dump(mode="json", exclude={"run"}),
+    }
+    save_index(workshop.folder, denoiser.config(recipe.denoiser), lineage)
