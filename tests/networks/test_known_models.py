@@ -1,0 +1,99 @@
+"""The published models, by what is known of them; built without memory, since only shapes are asked for."""
+
+import pytest
+import torch
+
+from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
+from sfumato.networks.unet import UNet
+from sfumato.networks.unet_config import UNetConfig
+from sfumato.networks.vae import AutoencoderConfig, AutoencoderKL
+
+# What each file says, without the keys that say what the reference takes for granted.
+STABLE_DIFFUSION_1 = {"attention_head_dim": 8, "cross_attention_dim": 768, "sample_size": 64}
+STABLE_DIFFUSION_2 = {
+    "attention_head_dim": [5, 10, 20, 20],
+    "cross_attention_dim": 1024,
+    "use_linear_projection": True,
+    "upcast_attention": True,
+}
+STABLE_DIFFUSION_XL = {
+    "_class_name": "UNet2DConditionModel",
+    "addition_embed_type": "text_time",
+    "addition_embed_type_num_heads": 64,
+    "addition_time_embed_dim": 256,
+    "attention_head_dim": [5, 10, 20],
+    "block_out_channels": [320, 640, 1280],
+    "cross_attention_dim": 2048,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "projection_class_embeddings_input_dim": 2816,
+    "transformer_layers_per_block": [1, 2, 10],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "upcast_attention": None,
+    "use_linear_projection": True,
+}
+STABLE_DIFFUSION_VAE = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "layers_per_block": 2,
+    "sample_size": 512,
+}
+CLIP_L_TEXT = {
+    "architectures": ["CLIPTextModel"],
+    "attention_dropout": 0.0,
+    "bos_token_id": 0,
+    "dropout": 0.0,
+    "eos_token_id": 2,
+    "hidden_size": 768,
+    "initializer_factor": 1.0,
+    "intermediate_size": 3072,
+    "model_type": "clip_text_model",
+    "num_attention_heads": 12,
+    "projection_dim": 768,
+    "torch_dtype": "float32",
+    "transformers_version": "4.22.0.dev0",
+}
+OPENCLIP_BIGG_TEXT = {
+    "architectures": ["CLIPTextModelWithProjection"],
+    "hidden_act": "gelu",
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_attention_heads": 20,
+    "num_hidden_layers": 32,
+    "projection_dim": 1280,
+}
+CLIP_L_IMAGE = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+    "patch_size": 14,
+    "projection_dim": 768,
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "config", "file", "parameters"),
+    [
+        (UNet, UNetConfig, STABLE_DIFFUSION_1, 859_520_964),
+        (UNet, UNetConfig, STABLE_DIFFUSION_2, 865_910_724),
+        (UNet, UNetConfig, STABLE_DIFFUSION_XL, 2_567_463_684),
+        (AutoencoderKL, AutoencoderConfig, STABLE_DIFFUSION_VAE, 83_653_863),
+        (TextEncoder, TextConfig, CLIP_L_TEXT, 123_060_480),
+        (TextEncoder, TextConfig, OPENCLIP_BIGG_TEXT, 694_659_840),
+        (ImageEncoder, ImageConfig, CLIP_L_IMAGE, 303_966_208),
+    ],
+)
+def test_published_models_have_their_known_size(network, config, file, parameters):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in network(config.from_dict(file)).parameters()) == parameters
+
+
+def test_a_network_built_without_memory_takes_over_loaded_weights():
+    config = TextConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, intermediate_size=8, eos_token_id=9)
+    loaded = TextEncoder(config)
+    with torch.device("meta"):
+        network = TextEncoder(config)
+    network.load_state_dict(loaded.state_dict(), assign=True)
+    ids = torch.tensor([[1, 2, 9]])
+    assert torch.equal(network(ids).projected, loaded(ids).projected)
