@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,12 +29,19 @@ def storage_errors(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if isinstance(error, StorageError):
             raise
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "os error 28" in str(error)
-        reason = "the disk is full" if full else str(error)
+        reason = "the disk is full" if _errno(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else str(error)
         raise StorageError(
             f"Could not write {path}: {reason}. Earlier files are intact; make room or check the folder, "
             "then run the same command again."
         ) from error
+
+
+def _errno(error: OSError | SafetensorError) -> int | None:
+    """The system's number of an error; safetensors tells it in words only."""
+    if isinstance(error, OSError):
+        return error.errno
+    told = re.search(r"os error (\d+)", str(error))
+    return int(told[1]) if told else None
 
 
 def write(path: Path, fill: Callable[[Path], None]) -> None:

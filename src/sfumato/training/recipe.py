@@ -31,6 +31,7 @@ class Data(Table):
     """Which pictures, at which sizes."""
 
     size: Count = 64  # side of the pictures that the autoencoder and the denoiser see, in pixels
+    split: str = "all"  # a sub-folder of the data such as "train", or a part of the digits
     flip: bool = True  # mirror pictures at random: not for digits or writing
     vocabulary: Annotated[int, Field(ge=520)] = 4096  # tokens at most
     length: Annotated[int, Field(ge=4, le=512)] = 32  # tokens a prompt

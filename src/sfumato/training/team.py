@@ -74,7 +74,7 @@ def joined(run: Run) -> Iterator[Team]:
     """Join the processes that torchrun started, or be a team of one."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(run.device)
-    bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and device.type == "cuda")
+    bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and _computes_bfloat16(device))
     if world == 1:
         yield Team(device=device, bfloat16=bfloat16)
         return
@@ -83,6 +83,13 @@ def joined(run: Run) -> Iterator[Team]:
         yield Team(dist.get_rank(), world, device, bfloat16)
     finally:
         dist.destroy_process_group()
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def choose_device(name: str) -> torch.device:

@@ -122,7 +122,7 @@ def _store(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) ->
             started.append(True)
         progress.advance(done)
 
-    store = prepare(data, recipe.final_size, cache / "pictures", progress=show)
+    store = prepare(data, recipe.final_size, cache / "pictures", split=recipe.data.split, progress=show)
     if len(store.report):
         progress.say(f"{store.report.summary()}\nAll of it is in {cache / 'pictures' / 'problems.jsonl'}")
     path = cache / "data.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -64,20 +63,33 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         return grid([to_image(picture.cpu()) for picture in torch.cat([real, again])], columns=8)
 
     def finish() -> dict[str, Any]:
-        scale = scale_of_latents(vae, workshop)
-        vae.config = replace(vae.config, **scale)
+        to_unit_scale(vae, workshop)
         save_part(workshop.folder, "vae", vae, workshop.weights)
-        return scale
+        return {}
 
     return Stage(Objective(vae, plan), batch, preview, finish)
 
 
 @torch.no_grad()
-def scale_of_latents(vae: AutoencoderKL, workshop: Workshop) -> dict[str, Any]:
-    """The shift and the scale that give latents of the training pictures mean 0 and deviation 1."""
-    chosen = workshop.example_indices(MEASURED)
+def to_unit_scale(vae: AutoencoderKL, workshop: Workshop) -> None:
+    """Give each channel of the latents mean 0 and deviation 1 over the training pictures.
+
+    The shifts and scales go into the 1x1 convolutions on both sides of the latent, which leaves pictures as they are
+    and `scaling_factor` at 1.
+    """
     size = workshop.recipe.data.size
-    latents = torch.cat(
-        [vae.encode(workshop.store.batch(some, size).to(workshop.team.device)).mean for some in chosen.split(64)]
-    ).double()
-    return {"shift_factor": round(latents.mean().item(), 5), "scaling_factor": round(1 / latents.std().item(), 5)}
+    batches = workshop.example_indices(MEASURED).split(64)
+    means = torch.cat([vae.encode(workshop.store.batch(some, size).to(workshop.team.device)).mean for some in batches])
+    rows = means.double().movedim(1, 0).flatten(1)
+    shift, scale = rows.mean(1).to(means), rows.std(1).clamp(min=1e-6).to(means)
+    before, after = vae.quant_conv, vae.post_quant_conv
+    assert before is not None
+    assert before.bias is not None
+    assert after is not None
+    assert after.bias is not None
+    after.bias += after.weight[:, :, 0, 0] @ shift
+    after.weight *= scale[:, None, None]
+    mean, log_variance = slice(0, len(scale)), slice(len(scale), None)
+    before.weight[mean] /= scale[:, None, None, None]
+    before.bias[mean] = (before.bias[mean] - shift) / scale
+    before.bias[log_variance] -= 2 * scale.log()

@@ -71,7 +71,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     )
     with workshop.first_weights("upsampler"):
         unet = initialise(UNet(layout)).to(team.device)
-    config = scheduler.to_config("flow", "velocity")
+    config = scheduler.to_config("squaredcos_cap_v2", "sample")
     diffusion = scheduler.from_config(config)
 
     def batch(draw: Draw) -> Batch:

@@ -1,0 +1,100 @@
+"""The command line as a person meets it."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+QUICK = ["--steps", "2", "--seed", "3"]
+
+
+def sfumato(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "sfumato", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300
+    )
+
+
+def test_generate_makes_pictures_a_sheet_and_previews_that_replay_again(tmp_path):
+    done = sfumato("generate", "a handwritten seven", "-n", 2, *QUICK, "--grid", "--previews", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = done.stdout.split()
+    assert files == [
+        "pictures/a-handwritten-seven-3.png",
+        "pictures/a-handwritten-seven-4.png",
+        "pictures/a-handwritten-seven-grid-3.png",
+    ]
+    assert "2 picture(s)" in done.stderr
+    assert (tmp_path / "pictures" / "a-handwritten-seven-3-denoise-001.png").exists()
+
+    again = sfumato("replay", files[1], "--out", "again.png", cwd=tmp_path)
+    assert again.stdout.split("\n")[:2] == ["again.png", "the same pixels"]
+    first, second = (np.asarray(Image.open(tmp_path / name)) for name in (files[1], "again.png"))
+    assert np.array_equal(first, second)
+    assert sfumato("replay", files[2], cwd=tmp_path).returncode == 2
+
+
+def test_nothing_a_person_made_is_overwritten(tmp_path):
+    names = [sfumato("generate", "7", *QUICK, "--out", tmp_path).stdout.split()[0] for _ in range(2)]
+    assert [name.rsplit("/")[-1] for name in names] == ["7-3.png", "7-3-2.png"]
+
+
+def test_words_the_model_never_saw_are_named(tmp_path):
+    done = sfumato("generate", "a purple seven", *QUICK, "--out", tmp_path)
+    assert done.returncode == 0
+    assert 'never saw these words in training: "purple"' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["generate", "7", "--steps", "0"], 2, "num_inference_steps is a whole number from 1"),
+        (["generate", "7", "--size", "big"], 2, "--size takes WIDTHxHEIGHT"),
+        (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),
+        (["generate", "7", "--model", "no/such"], 1, "no/such"),
+        (["generate", "7", "--device", "abacus"], 2, "abacus"),
+        (["generate"], 2, "PROMPT"),
+        (["replay", "nothing.png"], 2, "There is no picture"),
+        (["info", "."], 1, "no model_index.json"),
+        (["train", "nowhere", "--out", "model"], 1, "nowhere"),
+        (["train", "digits", "--out", "model", "--budget", "soon"], 2, "A budget is a time"),
+        (["train", "digits", "--out", "model", "--stage", "magic"], 2, "autoencoder"),
+        (["train", "digits", "--out", "model", "--set", "clip.steps=-1"], 2, "clip.steps"),
+    ],
+)
+def test_a_mistake_is_one_clear_paragraph(tmp_path, arguments, code, said):
+    done = sfumato(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("model/*/model*"))
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = sfumato("--debug", "info", tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_info_tells_parts_sizes_lineage_and_licence():
+    said = sfumato("info").stdout
+    for word in (
+        "CC BY 4.0",
+        "unet",
+        "UNet2DConditionModel",
+        "vae",
+        "upsampler",
+        "text_encoder",
+        "steps",
+        "fingerprint",
+    ):
+        assert word in said
+    assert re.search(r"denoiser\s+[\d,]+ steps", said)
+
+
+def test_version():
+    from sfumato import __version__
+
+    assert sfumato("--version").stdout == f"sfumato {__version__}\n"

@@ -1,0 +1,109 @@
+"""The loop, with a small network that can be made to fail."""
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from sfumato.errors import TrainingError
+from sfumato.training.ema import Average
+from sfumato.training.loop import fit, is_preview_due, learning_rate
+from sfumato.training.optimizers import Muon, build, orthogonalise
+from sfumato.training.progress import Progress
+from sfumato.training.recipe import Run, Training
+from sfumato.training.run_folder import RunFolder
+from sfumato.training.stage import Stage
+from sfumato.training.state import State
+from sfumato.training.team import Team
+
+TRUTH = torch.randn(4, 8, generator=torch.Generator().manual_seed(5))
+
+
+class Line(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.Linear(8, 4)
+
+    def forward(self, x, poison):
+        return {"loss": (self.inner(x) - x @ TRUTH.T).square().mean() * poison}
+
+
+def stage(poisoned=lambda draw: False):
+    def batch(draw):
+        return draw.normal("x", 8), torch.tensor(float("nan") if poisoned(draw) else 1.0)
+
+    return Stage(Line(), batch, lambda: Image.new("RGB", (4, 4)), dict)
+
+
+def train(tmp_path, stage, **values):
+    plan = Training(**{"steps": 60, "batch": 16, "warmup": 5, "ema": 0.9, **values})
+    folder = RunFolder(tmp_path, Run(log_every=5, checkpoint_seconds=0, previews=2), leads=True)
+    return fit("line", stage, plan, 0, folder, Team(), Progress(quiet=True)), folder
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 0.05), ("muon", 0.2)])
+def test_the_loss_falls_and_the_average_follows(tmp_path, optimizer, rate):
+    state, folder = train(tmp_path, stage(), optimizer=optimizer, learning_rate=rate, steps=200, clip=100)
+    assert (state.network.inner.weight - TRUTH).abs().max() < 0.3
+    assert (state.average.values["inner.weight"] - TRUTH).abs().max() < 0.3
+    assert [path.name for path in sorted(tmp_path.glob("samples-*"))] == [
+        "samples-00000100.png",
+        "samples-00000200.png",
+    ]
+    assert len(folder.checkpoints()) == 2
+
+
+def test_after_a_nan_training_goes_back_to_the_last_good_state_with_other_batches(tmp_path):
+    state, _ = train(tmp_path, stage(lambda draw: draw.attempt == 0 and draw.step == 31))
+    assert (state.step, state.attempt) == (60, 1)
+    assert all(parameter.isfinite().all() for parameter in state.network.parameters())
+
+
+def test_a_loss_that_stays_nan_ends_training_with_advice(tmp_path):
+    with pytest.raises(TrainingError, match=r"Lower line\.learning_rate"):
+        train(tmp_path, stage(lambda draw: draw.step > 31))
+    state = fresh()
+    RunFolder(tmp_path, Run(), leads=True).restore(state)
+    assert state.step <= 32  # steps are counted from 0
+    assert all(parameter.isfinite().all() for parameter in state.network.parameters())
+
+
+def fresh():
+    network = Line()
+    return State(network, build(network, Training()), Average(network, 0.9))
+
+
+def test_a_state_comes_back_whole(tmp_path):
+    state, _ = train(tmp_path / "run", stage())
+    state.save(tmp_path / "state.safetensors")
+    other = fresh()
+    other.load(tmp_path / "state.safetensors")
+    assert other.step == state.step
+    ours, theirs = state._tensors(), other._tensors()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_learning_rate_warms_up_and_decays_to_nothing():
+    plan = Training(steps=100, warmup=10, decay="linear")
+    assert learning_rate(0, plan) == pytest.approx(0.1)
+    assert learning_rate(50, plan) == pytest.approx(0.5)
+    assert learning_rate(99, plan) == pytest.approx(0.01)
+    assert learning_rate(99, Training(steps=100, warmup=0, decay="constant")) == 1
+
+
+def test_previews_are_spread_over_the_steps_and_one_is_at_the_end():
+    due = [step for step in range(1, 101) if is_preview_due(step, 100, 3)]
+    assert due == [34, 67, 100]
+
+
+def test_muon_orthogonalises_what_it_adds():
+    matrices = torch.randn(3, 32, 16, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalise(matrices))
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+    weight = nn.Parameter(torch.zeros(16, 4, 3, 3))
+    weight.grad = torch.randn(16, 4, 3, 3)
+    Muon([weight], lr=0.1).step()
+    assert torch.linalg.svdvals(weight.detach().flatten(1)).max() == pytest.approx(0.1 * 0.2 * 6, rel=0.35)

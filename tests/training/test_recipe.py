@@ -1,0 +1,69 @@
+"""Recipes: what comes with the library is valid, and what is wrong is named."""
+
+import pytest
+
+from sfumato.errors import RecipeError
+from sfumato.training import recipe as recipes
+from sfumato.training.captions import Captions
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_that_comes_with_sfumato_is_valid(name):
+    assert recipes.load(name).name == name
+
+
+def test_settings_go_over_the_recipe():
+    recipe = recipes.load("digits", ["denoiser.steps=7", "clip.optimizer=adamw", "autoencoder.channels=[8, 16, 16]"])
+    assert (recipe.denoiser.steps, recipe.clip.optimizer, recipe.autoencoder.channels) == (7, "adamw", (8, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("denoiser.steps=0", "denoiser.steps"),
+        ("denoiser.stepz=9", "denoiser.stepz"),
+        ("clip.optimizer=sgd", "clip.optimizer"),
+        ("data.size=30", "not a multiple"),
+        ("denoiser.process=flow", "go together"),
+        ("denoiser", "path.to.key=value"),
+        ("name.steps=3", "is a value, not a table"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(setting, said):
+    with pytest.raises(RecipeError, match=said):
+        recipes.load("digits", [setting])
+
+
+def test_an_unknown_recipe_names_those_there_are():
+    with pytest.raises(RecipeError, match="digits"):
+        recipes.load("no-such-recipe")
+
+
+def test_broken_toml_is_named_with_its_line(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text("seed = 1\nname = @")
+    with pytest.raises(RecipeError, match=r"broken\.toml.*line 2"):
+        recipes.load(path)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("3", 180)])
+def test_a_budget_is_a_time(text, seconds):
+    assert recipes.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0m", "ten minutes", "-3m", "5d"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(RecipeError, match="budget"):
+        recipes.seconds(text)
+
+
+def test_captions_of_one_class_mean_the_same_and_each_is_chosen():
+    import torch
+
+    captions = Captions([("a", "b"), ("c",), ("b", "d")], ["x", None, "x"])
+    assert captions.meanings[0] == captions.meanings[2] != captions.meanings[1]
+    pictures = torch.tensor([0, 1, 2] * 50)
+    chosen = captions.choose(pictures, torch.Generator().manual_seed(0))
+    assert {captions.texts[i] for i in chosen[0::3]} == {"a", "b"}
+    assert {captions.texts[i] for i in chosen[1::3]} == {"c"}
+    assert {captions.texts[i] for i in chosen[2::3]} == {"b", "d"}

@@ -1,0 +1,93 @@
+"""Nothing is lost: kills, Ctrl-C and full disks cost time alone, and the end is the same to the byte."""
+
+import os
+import resource
+import signal
+import subprocess
+import time
+
+from sfumato.training.recipe import STAGES
+
+OFTEN = ["run.checkpoint_seconds=0.0"]
+
+
+def weights(folder):
+    files = sorted(path for path in folder.glob("*/*") if path.is_file() and path.parent.name != "run")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def kill_in(stage, arguments, out, number):
+    """Start a training and send it a signal once the stage has a checkpoint after its tenth step."""
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if any(int(p.stem[5:]) >= 10 for p in (out / "run" / stage).glob("step-*.safetensors")):
+            process.send_signal(number)
+            break
+        time.sleep(0.002)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(tmp_path, run, command):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert run("digits", undisturbed, settings=OFTEN).returncode == 0
+    for stage in STAGES:
+        code, _ = kill_in(stage, command("digits", killed, settings=OFTEN), killed, signal.SIGKILL)
+        assert code == -signal.SIGKILL
+        assert not (killed / "run" / stage / "done.json").exists()
+    done = run("digits", killed, settings=OFTEN)
+    assert done.returncode == 0, done.stderr
+    assert weights(killed) == weights(undisturbed)
+    assert (killed / "model_index.json").read_bytes() == (undisturbed / "model_index.json").read_bytes()
+    assert (killed / "sfumato.json").read_bytes() == (undisturbed / "sfumato.json").read_bytes()
+    steps = [int(line.split('"step": ')[1].split(",")[0]) for line in metrics(killed)]
+    assert steps == list(range(1, 25))  # no step is missing or told twice
+
+
+def metrics(folder):
+    return (folder / "run" / "denoiser" / "metrics.jsonl").read_text().splitlines()
+
+
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, command, run):
+    out = tmp_path / "model"
+    settings = ["denoiser.steps=100000", "run.checkpoint_seconds=0.05"]
+    code, said = kill_in("denoiser", command("digits", out, settings=settings), out, signal.SIGINT)
+    assert code == 130
+    assert "Run the same command to go on" in said
+    assert "Traceback" not in said
+    newest = max(int(path.stem[5:]) for path in (out / "run" / "denoiser").glob("step-*.safetensors"))
+    assert f"at step {newest} of 100000" in said
+
+
+def test_a_full_disk_ends_training_with_a_message_and_an_intact_checkpoint(tmp_path, command, run):
+    out = tmp_path / "model"
+    settings = ["autoencoder.steps=60", *OFTEN]
+    kill_in("autoencoder", command("digits", out, settings=settings), out, signal.SIGINT)
+    kept = {path.name: path.read_bytes() for path in (out / "run" / "autoencoder").glob("step-*.safetensors")}
+    assert kept
+
+    def no_more_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    failed = run("digits", out, settings=settings, preexec_fn=no_more_room)
+    assert failed.returncode == 74
+    assert "the disk is full" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert {path.name: path.read_bytes() for path in (out / "run" / "autoencoder").glob("step-*.safetensors")} == kept
+    assert not list((out / "run" / "autoencoder").glob(".*partial*"))
+    assert run("digits", out, settings=settings).returncode == 0
+
+
+def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(tmp_path, run):
+    out = tmp_path / "model"
+    assert run("digits", out, "--stage", "autoencoder", settings=["autoencoder.steps=2"]).returncode == 0
+    refused = run("digits", out, settings=["autoencoder.steps=3"])
+    assert refused.returncode == 2
+    assert "autoencoder.steps was 2 and is 3" in refused.stderr
+
+
+def test_one_stage_alone_needs_those_before_it(tmp_path, run):
+    refused = run("digits", tmp_path / "model", "--stage", "denoiser")
+    assert refused.returncode == 2
+    assert "needs autoencoder and clip" in refused.stderr
