@@ -147,6 +147,9 @@ def test_scheduler_words_come_back():
         ({"prediction_type": "magic"}, "magic"),
         ({"beta_schedule": "zigzag"}, "zigzag"),
         ({"num_train_timesteps": 10**9}, "num_train_timesteps"),
+        ({"beta_start": "low"}, "not valid"),
+        ({"trained_betas": [[]]}, "not valid"),
+        ({"_class_name": 3}, "not valid"),
     ],
 )
 def test_an_unknown_scheduler_is_refused_by_value(folder, change, said):

@@ -28,6 +28,15 @@ def from_config(config: dict[str, Any]) -> Diffusion:
 
     Raises CheckpointError for a schedule or prediction that is not known, naming it.
     """
+    try:
+        return _read(config)
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"The scheduler's configuration is not valid: {error}") from error
+
+
+def _read(config: dict[str, Any]) -> Diffusion:
     if config.get("_class_name", "").startswith("FlowMatch"):
         return Diffusion(Flow(config.get("shift", 1.0)), Parameterisation(parameterisation.flow, flow_time), config)
     prediction = config.get("prediction_type", "epsilon")

@@ -45,8 +45,8 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments, prog_name="sfumato")
-    except KeyboardInterrupt:
-        sys.exit(_fail("Interrupted.", 130))
+    except SystemExit as leave:
+        sys.exit(_fail("Interrupted.", 130) if leave.code == 130 else leave.code)
     except SfumatoError as error:
         if debug:
             raise

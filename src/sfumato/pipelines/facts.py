@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
@@ -49,17 +49,20 @@ def facts(model: str | Path | None) -> Facts:
     return Facts(summary + _lineage(lineage), parts)
 
 
-def _lineage(lineage: dict) -> list[tuple[str, str]]:
-    if not lineage.get("training"):
+def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
+    if not lineage:
         return [("lineage", "not known: the folder has no sfumato.json")]
-    data = lineage["data"]
-    lines = [
-        ("pictures", f"{lineage['size']} pixels a side, enlarged to {lineage['final_size']}"),
-        ("data", f"{data['source']}, {data['pictures']:,} pictures, fingerprint {data['fingerprint'][:16]}"),
-    ]
-    for name, stage in lineage["training"].items():
-        lines.append((name, f"{stage['steps']:,} steps, {stage['samples']:,} samples"))
-    return lines
+    try:
+        data = lineage["data"]
+        lines = [
+            ("pictures", f"{lineage['size']} pixels a side, enlarged to {lineage['final_size']}"),
+            ("data", f"{data['source']}, {data['pictures']:,} pictures, fingerprint {data['fingerprint'][:16]}"),
+        ]
+        for name, stage in lineage["training"].items():
+            lines.append((name, f"{stage['steps']:,} steps, {stage['samples']:,} samples"))
+        return lines
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"sfumato.json does not tell a lineage as sfumato writes it: {error!r}") from error
 
 
 def _part(path: Path) -> PartFacts:

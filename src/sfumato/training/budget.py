@@ -19,6 +19,7 @@ from sfumato.training.team import Team
 
 MARGIN = 0.92  # of the time is for steps; the rest for sample grids, checkpoints and files
 FEWEST_STEPS = 50
+MOMENT = 2.0  # seconds of training from which the speed is told
 
 
 def plan(
@@ -34,7 +35,7 @@ def plan(
         began = time.monotonic()
         each = seconds_a_step(name, with_stage(recipe, name, size=size), builder, team)
         seconds -= time.monotonic() - began
-        samples = MARGIN * seconds / each * given.batch
+        samples = float(team.mean(torch.tensor(MARGIN * seconds / each * given.batch, device=team.device)))
         progress.say(f"{name}: size {size} takes {each:.3f} s a step, {samples:,.0f} samples in {seconds:.0f} s")
         if chosen is None or samples >= given.enough:
             chosen = (size, each)
@@ -51,27 +52,22 @@ def with_stage(recipe: Recipe, name: str, **changes: object) -> Recipe:
     return recipe.model_copy(update={name: recipe.stage(name).model_copy(update=changes)})
 
 
-def seconds_a_step(
-    name: str, recipe: Recipe, builder: Callable[[Recipe], Stage], team: Team, least: float = 2.0, most_steps: int = 20
-) -> float:
-    """Train a new network for a moment: the mean time of a step, after one to warm up."""
+def seconds_a_step(name: str, recipe: Recipe, builder: Callable[[Recipe], Stage], team: Team) -> float:
+    """Train a new network for a moment: the mean time of a step, the same number in all processes of the team."""
     stage, table = builder(recipe), recipe.stage(name)
     state = State(stage.objective, build(stage.objective, table), Average(stage.objective, table.ema))
     model = team.wrap(stage.objective)
 
-    def step() -> None:
-        batch = stage.batch(Draw(recipe.seed, "speed", state.step, table.batch, team))
-        advance(state, model, batch, table, team)
+    def mean_of(steps: int) -> float:
+        began = time.monotonic()
+        for _ in range(steps):
+            batch = stage.batch(Draw(recipe.seed, "speed", state.step, table.batch, team))
+            advance(state, model, batch, table, team)
+            _finished(team)
+        return float(team.mean(torch.tensor((time.monotonic() - began) / steps, device=team.device)))
 
-    step()
-    _finished(team)
-    began, steps = time.monotonic(), 0
-    while steps < 3 or (time.monotonic() - began < least and steps < most_steps):
-        step()
-        _finished(team)
-        steps += 1
-    # the team agrees on one number, so that all plan the same
-    return float(team.mean(torch.tensor((time.monotonic() - began) / steps, device=team.device)))
+    mean_of(1)  # the first step also chooses kernels
+    return mean_of(max(3, min(20, int(MOMENT / mean_of(1)))))
 
 
 def _finished(team: Team) -> None:

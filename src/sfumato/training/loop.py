@@ -49,7 +49,7 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
         while state.step < plan.steps:
             batch = stage.batch(Draw(seed, name, state.step, plan.batch, team, state.attempt))
             gauge.add(advance(state, model, batch, plan, team))
-            ended = state.step == plan.steps
+            ended, stopped = state.step == plan.steps, stop.is_set()
             if gauge.is_due(state.step) or ended:
                 values = gauge.read(team)
                 if not all(map(math.isfinite, values.values())):
@@ -58,12 +58,12 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
                     continue
                 run.log(state.step, values)
                 progress.advance(state.step, f"loss {values['loss']:.4f}")
-            if (run.is_due() or ended or stop.is_set()) and gauge.is_healthy():
+            if (run.is_due() or ended or stopped) and gauge.is_healthy():
                 run.keep(state)
             if is_preview_due(state.step, plan.steps, run.settings.previews) and team.leads:
                 with state.average.in_place():
                     run.show(state.step, stage.preview())
-            if stop.is_set():
+            if stopped:
                 raise Interrupted(
                     f"Stopped in {name} at step {state.step} of {plan.steps}. Run the same command to go on from there."
                 )

@@ -61,8 +61,10 @@ def train(
     allowed = recipes.seconds(budget) if budget else None
     with joined(chosen.run) as team, Progress(quiet or not team.leads) as progress:
         began = time.monotonic()
-        team.first_the_leader(lambda: _same_run(folder, chosen, budget, team))
+        _require_same_run(folder, chosen, budget)
         workshop = _workshop(data, folder, chosen, team, progress)
+        if team.leads:
+            write_json(folder / RUN / "recipe.json", _asked(chosen, budget))
         names = chosen.stages if stage is None else (stage,)
         for name in names:
             _train_stage(name, workshop, names, allowed, time.monotonic() - began, progress)
@@ -76,16 +78,14 @@ def _run(workshop: Workshop, name: str) -> RunFolder:
     return RunFolder(workshop.cache / name, workshop.recipe.run, workshop.team.leads)
 
 
-def _same_run(folder: Path, recipe: Recipe, budget: str | None, team: Team) -> None:
-    """Begin a run, or make sure that the one in the folder has this recipe."""
+def _asked(recipe: Recipe, budget: str | None) -> dict[str, Any]:
+    return {**recipe.model_dump(mode="json"), "budget": budget}
+
+
+def _require_same_run(folder: Path, recipe: Recipe, budget: str | None) -> None:
+    """Refuse to go on with a training that began with another recipe."""
     path = folder / RUN / "recipe.json"
-    values: dict[str, Any] = {**recipe.model_dump(mode="json"), "budget": budget}
-    if not path.is_file():
-        if team.leads:
-            write_json(path, values)
-        return
-    begun = read_json(path)
-    changed = sorted(_differences(begun, values))
+    changed = sorted(_differences(read_json(path), _asked(recipe, budget))) if path.is_file() else []
     if changed:
         raise RecipeError(
             f"{folder} holds a training that began with another recipe: "
@@ -109,6 +109,8 @@ def _workshop(data: str | Path, folder: Path, recipe: Recipe, team: Team, progre
     """Prepare what all stages share: the pictures, the tokenizer and the captions."""
     cache = folder / RUN
     store = team.first_the_leader(lambda: _store(data, recipe, cache, progress))
+    if team.leads:
+        _report(store, cache, progress)
     tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder))
     return Workshop(recipe, store, tokenizer, Captions(store.captions, store.labels), folder, cache, team)
 
@@ -123,16 +125,21 @@ def _store(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) ->
         progress.advance(done)
 
     store = prepare(data, recipe.final_size, cache / "pictures", split=recipe.data.split, progress=show)
-    if len(store.report):
-        progress.say(f"{store.report.summary()}\nAll of it is in {cache / 'pictures' / 'problems.jsonl'}")
     path = cache / "data.json"
     if path.is_file() and read_json(path)["fingerprint"] != store.fingerprint:
         raise RecipeError(
             f"The pictures are not those that this training began with. Put them back, choose another --out, or "
             f"remove {cache} to begin again."
         )
-    write_json(path, {"fingerprint": store.fingerprint, "pictures": len(store)})
     return store
+
+
+def _report(store: Store, cache: Path, progress: Progress) -> None:
+    """Write down which pictures are trained on, and say what is wrong with others."""
+    write_json(cache / "data.json", {"fingerprint": store.fingerprint, "pictures": len(store)})
+    if len(store.report):
+        store.report.save(cache / "problems.jsonl")
+        progress.say(f"{store.report.summary()}\nAll of it is in {cache / 'problems.jsonl'}")
 
 
 def _tokenizer(store: Store, recipe: Recipe, folder: Path) -> Tokenizer:

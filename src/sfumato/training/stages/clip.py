@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from sfumato.checkpoints.folder import save_part
 from sfumato.data.pictures import grid, to_image
-from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder, contrastive_loss
+from sfumato.networks.clip import (
+    MAX_LOGIT_SCALE,
+    ImageConfig,
+    ImageEncoder,
+    TextConfig,
+    TextEncoder,
+    contrastive_loss,
+)
 from sfumato.networks.initialisation import initialise
 from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
@@ -36,6 +43,8 @@ class Objective(nn.Module):
         self, pictures: Float[Tensor, "b c h w"], ids: Int[Tensor, "b t"], meanings: Int[Tensor, " b"]
     ) -> dict[str, Tensor]:
         """The loss, and how often a picture finds a caption of its own meaning in the batch."""
+        with torch.no_grad():
+            self.logit_scale.clamp_(max=MAX_LOGIT_SCALE)  # beyond it there is no gradient that leads back
         seen, read = self.image(pictures), self.text(ids).projected
         seen, read, meanings = self.team.gather(seen), self.team.gather(read), self.team.gather(meanings)
         same = meanings[:, None] == meanings

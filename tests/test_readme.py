@@ -1,0 +1,44 @@
+"""The README does what it says."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=range(len(blocks("python"))))
+def test_the_python_of_the_readme_runs(code, tmp_path):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_of_the_readme_run(tmp_path):
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("sfumato ")]
+    here = [line for line in commands if "photos/" not in line and "my-model" not in line]
+    assert len(here) == 2
+    assert shutil.which("sfumato")
+    for line in here:
+        done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "the same pixels" in done.stdout
+
+
+def test_the_tests_that_ci_runs_are_those_of_the_readme():
+    install = re.search(r"pip install (-c constraints\.txt -e '\.\[test\]') && pytest$", README, re.MULTILINE)
+    assert install
+    assert install[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_picture_of_the_readme_is_there():
+    for name in re.findall(r"!\[.*?\]\((.*?)\)", README, re.DOTALL):
+        assert (ROOT / name).is_file()
