@@ -45,6 +45,12 @@ def test_a_folder_takes_its_place_only_when_it_is_complete(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["part"]
 
 
+def test_weights_are_as_readable_as_any_file_of_their_user(tmp_path):
+    (tmp_path / "plain").touch()
+    files.write_tensors(tmp_path / "weights", {"a": torch.ones(2)})
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_equal_tensors_give_equal_bytes_in_any_order(tmp_path):
     a, b = torch.randn(3), torch.randn(2, 2)
     files.write_tensors(tmp_path / "1", {"a": a, "b": b})

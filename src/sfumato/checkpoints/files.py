@@ -50,7 +50,10 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # as this user makes files; safetensors would make them private
             fill(temporary)
+            temporary.chmod(mode)
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
