@@ -150,7 +150,15 @@ def test_another_model_does_not_pretend_to_make_it_again(pipeline):
 
 
 @pytest.mark.parametrize(
-    "text", ["no json", "[1]", json.dumps({"request": {"prompt": 3}}), json.dumps({"request": {}})]
+    "text",
+    [
+        "no json",
+        "[1]",
+        json.dumps({"request": {"prompt": 3}}),
+        json.dumps({"request": {}}),
+        '{"request": 7}',
+        '{"request": {"prompt": "7", "solver": []}}',
+    ],
 )
 def test_a_damaged_recipe_is_refused(pipeline, tmp_path, text):
     from PIL import PngImagePlugin

@@ -7,17 +7,20 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from sfumato.pipelines.text_to_image import Pipeline, Step
+    from sfumato.pipelines.request import Request
+    from sfumato.pipelines.text_to_image import Pipeline, Result
     from sfumato.training.progress import Progress
 
 ModelOption = Annotated[
     str | None, typer.Option("--model", "-m", help="A model folder, or the name of an embedded model.")
 ]
+TOGETHER = 16  # pictures that are made, and saved, at a time
+
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
 
@@ -38,7 +41,8 @@ def generate(
 ) -> None:
     """Make pictures from a prompt; each PNG carries its recipe."""
     from sfumato.data.pictures import grid as sheet
-    from sfumato.pipelines.text_to_image import Pipeline, Result
+    from sfumato.pipelines.keepsake import save_picture
+    from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.training.progress import Progress
 
     width, height = _sides(size)
@@ -53,42 +57,47 @@ def generate(
         width=width,
         height=height,
     )
-    paths = [_path(out, prompt, request.seed) for request in requests]
     began = time.monotonic()
+    made = []
     with Progress(quiet) as progress, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        last = _follow(pipeline, requests, paths if previews else [], progress)
-    result = Result(last.pictures(), [pipeline.recipe(request) for request in requests])
-    result.save(paths)
-    for path in paths:
-        print(path)
+        warnings.simplefilter("default")
+        for first in range(0, number, TOGETHER):
+            some = requests[first : first + TOGETHER]
+            paths = [_path(out, prompt, request.seed) for request in some]
+            result = _follow(pipeline, some, paths if previews else [], progress)
+            result.save(paths)
+            print(*paths, sep="\n", flush=True)
+            made += result.pictures if grid else []
     if grid:
         file = out / f"{_slug(prompt)}-grid-{requests[0].seed}.png"
-        Result([sheet(result.pictures)], [{**result.recipes[0], "grid_of": len(paths)}]).save([file])
+        save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number})
         print(file)
     if not quiet:
         for warning in caught:
             print(f"Warning: {warning.message}", file=sys.stderr)
         seconds = time.monotonic() - began
-        print(f"{len(paths)} picture(s) in {seconds:.1f} s, seed {requests[0].seed}", file=sys.stderr)
+        print(f"{number} picture(s) in {seconds:.1f} s, seed {requests[0].seed}", file=sys.stderr)
 
 
-def _follow(pipeline: Pipeline, requests: list[Any], previews: list[Path], progress: Progress) -> Step:
+def _follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], progress: Progress) -> Result:
     """Run to the end, showing progress and saving previews."""
     from sfumato.pipelines.keepsake import save_picture
+    from sfumato.pipelines.text_to_image import Result
 
+    recipes = [pipeline.recipe(request) for request in requests]
     stage = ""
     for step in pipeline.run(requests):
-        if step.stage != stage and step.stage != "done":
+        if step.stage == "done":
+            break
+        if step.stage != stage:
             progress.begin(step.stage, step.steps)
             stage = step.stage
-        if step.stage != "done":
-            progress.advance(step.step)
+        progress.advance(step.step)
         if previews:
-            for path, request, picture in zip(previews, requests, step.pictures(), strict=True):
+            for path, recipe, picture in zip(previews, recipes, step.pictures(), strict=True):
                 name = f"{path.stem}-{step.stage}-{step.step:03}.png"
-                save_picture(picture, path.with_name(name), {**pipeline.recipe(request), "preview": name})
-    return step
+                save_picture(picture, path.with_name(name), {**recipe, "preview": name})
+    return Result(step.pictures(), recipes)
 
 
 def _path(out: Path, prompt: str, seed: int) -> Path:

@@ -48,7 +48,7 @@ class Request:
         self._whole("upsampler_steps", 0, MOST_STEPS)
         if not isinstance(self.guidance_scale, int | float) or not math.isfinite(self.guidance_scale):
             raise PromptError(f"guidance_scale is a finite number, not {self.guidance_scale!r}.")
-        if self.solver not in SOLVERS:
+        if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
         for name in ("width", "height"):
             if getattr(self, name) is not None:
@@ -66,6 +66,8 @@ class Request:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Request:
         """The request from JSON values; PromptError when they are not those of a request."""
+        if not isinstance(values, Mapping):
+            raise PromptError(f"The recipe of a picture is a table of settings, not {values!r}.")
         known = {field.name for field in fields(cls)}
         strange = sorted(set(values) - known)
         if strange or "prompt" not in values:
