@@ -13,7 +13,7 @@ import sfumato
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "sfumato"
 
-# what each room may import besides itself; errors and seeds lie in the cellar, open to all
+# what each room may import besides itself; the cellar is open to all
 FLOORS = {
     "data": set(),
     "networks": set(),
@@ -24,7 +24,7 @@ FLOORS = {
     "evaluation": {"data", "networks", "diffusion", "checkpoints", "pipelines"},
     "cli": {"data", "networks", "diffusion", "checkpoints", "pipelines", "training", "evaluation"},
 }
-CELLAR = {"errors", "seeds", "__version__"}
+CELLAR = {"errors", "seeds", "devices", "progress", "__version__"}
 
 
 def imports(path):

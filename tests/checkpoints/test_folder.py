@@ -134,11 +134,28 @@ def test_a_truncated_file_is_refused_by_name(folder):
         load_part(folder, "vae")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layers_per_block": 10**8},
+        {"block_out_channels": [-64, -128]},
+        {"block_out_channels": [64, 2**40]},
+        {"down_block_types": ["Magic", "Magic"]},
+        {"layers_per_block": "many"},
+    ],
+)
+def test_a_configuration_of_no_network_is_refused_at_once(folder, change):
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError):
+        load_part(folder, "unet")
+
+
 def test_scheduler_words_come_back():
     assert from_config(to_config("flow", "velocity", 3.0)).process == Flow(3.0)
     for schedule in ("linear", "scaled_linear", "squaredcos_cap_v2"):
         assert len(from_config(to_config(schedule, "v_prediction")).process) == 1000
-    assert load_diffusion(DIGITS, "upsampler").process == Flow()
+    assert load_diffusion(DIGITS, "upsampler").config["prediction_type"] == "sample"
 
 
 @pytest.mark.parametrize(
@@ -147,9 +164,12 @@ def test_scheduler_words_come_back():
         ({"prediction_type": "magic"}, "magic"),
         ({"beta_schedule": "zigzag"}, "zigzag"),
         ({"num_train_timesteps": 10**9}, "num_train_timesteps"),
-        ({"beta_start": "low"}, "not valid"),
+        ({"beta_schedule": "linear", "beta_start": "low"}, "not valid"),
         ({"trained_betas": [[]]}, "not valid"),
         ({"_class_name": 3}, "not valid"),
+        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
+        ({"beta_schedule": "linear", "beta_end": 3.0}, "between 0 and 1"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": -1}, "shift"),
     ],
 )
 def test_an_unknown_scheduler_is_refused_by_value(folder, change, said):

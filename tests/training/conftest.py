@@ -1,6 +1,5 @@
 """A recipe small enough to train whole models in tests."""
 
-import os
 import subprocess
 import sys
 
@@ -49,9 +48,6 @@ def command():
 @pytest.fixture
 def run(command):
     def start(data, out, *more, settings=(), **options):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            command(data, out, *more, settings=settings), capture_output=True, text=True, env=environment, **options
-        )
+        return subprocess.run(command(data, out, *more, settings=settings), capture_output=True, text=True, **options)
 
     return start

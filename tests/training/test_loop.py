@@ -6,10 +6,10 @@ from PIL import Image
 from torch import nn
 
 from sfumato.errors import TrainingError
+from sfumato.progress import Progress
 from sfumato.training.ema import Average
 from sfumato.training.loop import fit, is_preview_due, learning_rate
 from sfumato.training.optimizers import Muon, build, orthogonalise
-from sfumato.training.progress import Progress
 from sfumato.training.recipe import Run, Training
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.stage import Stage
@@ -61,7 +61,7 @@ def test_after_a_nan_training_goes_back_to_the_last_good_state_with_other_batche
 
 
 def test_a_loss_that_stays_nan_ends_training_with_advice(tmp_path):
-    with pytest.raises(TrainingError, match=r"Lower line\.learning_rate"):
+    with pytest.raises(TrainingError, match=r"a lower line\.learning_rate"):
         train(tmp_path, stage(lambda draw: draw.step > 31))
     state = fresh()
     RunFolder(tmp_path, Run(), leads=True).restore(state)

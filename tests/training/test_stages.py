@@ -7,12 +7,12 @@ from sfumato.checkpoints.folder import load_part
 from sfumato.data.store import prepare
 from sfumato.data.tokens import Tokenizer
 from sfumato.networks.vae import AutoencoderKL, autoencoder_config
+from sfumato.progress import Progress
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
 from sfumato.training.stage import Draw, Workshop
 from sfumato.training.stages import BUILDERS
 from sfumato.training.stages.autoencoder import to_unit_scale
-from sfumato.training.stages.clip import shifted
 from sfumato.training.team import Team
 
 
@@ -24,7 +24,7 @@ def workshop(tmp_path_factory, tiny):
     tokenizer = Tokenizer.train([t for several in store.captions for t in several], 540, 12)
     tokenizer.save(folder / "tokenizer")
     captions = Captions(store.captions, store.labels)
-    return Workshop(recipe, store, tokenizer, captions, folder, folder / "run", Team())
+    return Workshop(recipe, store, tokenizer, captions, folder, folder / "run", Team(), Progress(quiet=True))
 
 
 def draw(workshop, stage, step=0, team=None):
@@ -94,17 +94,3 @@ def test_kept_latents_are_of_the_saved_autoencoder(workshop, finished):
     vae = load_part(workshop.folder, "vae")
     pictures = workshop.store.batch(torch.arange(4), workshop.recipe.data.size)
     assert torch.allclose(latents[:4], vae.latent(vae.encode(pictures).mean), atol=1e-5)
-
-
-def test_jitter_moves_each_picture_its_own_way_and_loses_nothing_else():
-    pictures = torch.arange(4 * 3 * 16 * 16, dtype=torch.float32).reshape(4, 3, 16, 16)
-    moved = shifted(pictures, 0.2, Draw(0, "clip", 0, 4, Team()))
-    for before, after in zip(pictures, moved, strict=True):
-        places = [
-            (dy, dx)
-            for dy in range(-3, 4)
-            for dx in range(-3, 4)
-            if torch.equal(after[:, 3:-3, 3:-3], before[:, 3 + dy : 13 + dy, 3 + dx : 13 + dx])
-        ]
-        assert len(places) == 1
-    assert torch.equal(shifted(pictures, 0.0, Draw(0, "clip", 0, 4, Team())), pictures)

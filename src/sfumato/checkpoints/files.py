@@ -90,7 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: this is not a complete model folder.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} should hold a JSON object, but holds a {type(value).__name__}.")
@@ -130,6 +130,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     temporary, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
     with storage_errors(path):
+        _recover(path, old)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
@@ -140,5 +141,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             shutil.rmtree(old, ignore_errors=True)
         except BaseException:
+            _recover(path, old)
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def _recover(path: Path, old: Path) -> None:
+    """Put the old folder back if the exchange was cut short between its two moves."""
+    if old.exists() and not path.exists():
+        old.replace(path)

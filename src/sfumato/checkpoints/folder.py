@@ -80,8 +80,11 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
     """
     part, path = PARTS[name], folder / name
     config = part.config.from_dict(read_json(path / "config.json"))
-    with torch.device("meta"):
-        network = part.network(config)
+    try:
+        with torch.device("meta"):
+            network = part.network(config)
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{path / 'config.json'} describes no network that can be built: {error}") from error
     weights = path / part.weights
     tensors = {key: value.to(dtype) for key, value in read_tensors(weights, device).items()}
     try:

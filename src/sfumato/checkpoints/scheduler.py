@@ -37,12 +37,20 @@ def from_config(config: dict[str, Any]) -> Diffusion:
 
 
 def _read(config: dict[str, Any]) -> Diffusion:
+    for key in ("rescale_betas_zero_snr", "use_dynamic_shifting"):
+        if config.get(key):
+            raise CheckpointError(f"{key}={config[key]!r} in the scheduler's configuration is not supported yet.")
     if config.get("_class_name", "").startswith("FlowMatch"):
-        return Diffusion(Flow(config.get("shift", 1.0)), Parameterisation(parameterisation.flow, flow_time), config)
+        shift = float(config.get("shift", 1.0))
+        if not 0 < shift < 1000:
+            raise CheckpointError(f"shift should be a number above 0, not {shift}.")
+        return Diffusion(Flow(shift), Parameterisation(parameterisation.flow, flow_time), config)
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
         raise CheckpointError(f"prediction_type {prediction!r} is not known; known: {', '.join(PREDICTIONS)}.")
     process = _table(config)
+    if not all(0 <= beta < 1 for beta in process.betas):
+        raise CheckpointError("betas should lie between 0 and 1.")
     return Diffusion(process, Parameterisation(PREDICTIONS[prediction], Timestep(process, len(process))), config)
 
 

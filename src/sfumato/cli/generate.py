@@ -6,6 +6,8 @@ import re
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +16,14 @@ import typer
 if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
     from sfumato.pipelines.text_to_image import Pipeline, Result
-    from sfumato.training.progress import Progress
+    from sfumato.progress import Progress
 
 ModelOption = Annotated[
     str | None, typer.Option("--model", "-m", help="A model folder, or the name of an embedded model.")
 ]
-TOGETHER = 16  # pictures that are made, and saved, at a time
-
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+
+TOGETHER = 16  # pictures that are made, and saved, at a time
 
 
 def generate(
@@ -43,7 +45,7 @@ def generate(
     from sfumato.data.pictures import grid as sheet
     from sfumato.pipelines.keepsake import save_picture
     from sfumato.pipelines.text_to_image import Pipeline
-    from sfumato.training.progress import Progress
+    from sfumato.progress import Progress
 
     width, height = _sides(size)
     pipeline = Pipeline.load(model, device)
@@ -59,24 +61,32 @@ def generate(
     )
     began = time.monotonic()
     made = []
-    with Progress(quiet) as progress, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
+    with Progress(quiet) as progress, warnings_told():
         for first in range(0, number, TOGETHER):
             some = requests[first : first + TOGETHER]
-            paths = [_path(out, prompt, request.seed) for request in some]
+            paths = [new_path(out, f"{_slug(prompt)}-{request.seed}") for request in some]
             result = _follow(pipeline, some, paths if previews else [], progress)
             result.save(paths)
             print(*paths, sep="\n", flush=True)
             made += result.pictures if grid else []
-    if grid:
-        file = out / f"{_slug(prompt)}-grid-{requests[0].seed}.png"
-        save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number})
-        print(file)
-    if not quiet:
-        for warning in caught:
-            print(f"Warning: {warning.message}", file=sys.stderr)
+        if grid:
+            file = new_path(out, f"{_slug(prompt)}-grid-{requests[0].seed}")
+            save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number})
+            print(file)
         seconds = time.monotonic() - began
-        print(f"{number} picture(s) in {seconds:.1f} s, seed {requests[0].seed}", file=sys.stderr)
+        progress.say(f"{number} picture(s) in {seconds:.1f} s, seed {requests[0].seed}")
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Warnings as lines of their own, given at the end, also of work that fails."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            yield
+        finally:
+            for warning in caught:
+                print(f"Warning: {warning.message}", file=sys.stderr)
 
 
 def _follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], progress: Progress) -> Result:
@@ -100,12 +110,11 @@ def _follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], p
     return Result(step.pictures(), recipes)
 
 
-def _path(out: Path, prompt: str, seed: int) -> Path:
-    """A name that says what it is; a picture that exists is kept, the new one gets a number."""
-    name, number = f"{_slug(prompt)}-{seed}", 2
-    path = out / f"{name}.png"
+def new_path(folder: Path, name: str) -> Path:
+    """A PNG file that is not there yet: a picture that exists is kept, the new one gets a number."""
+    path, number = folder / f"{name}.png", 2
     while path.exists():
-        path, number = out / f"{name}-{number}.png", number + 1
+        path, number = folder / f"{name}-{number}.png", number + 1
     return path
 
 

@@ -19,7 +19,7 @@ def info(
     told = facts(model)
     console = Console(highlight=False, soft_wrap=True)
     for name, value in told.summary:
-        console.print(f"{name:<12}", end="", markup=False)
+        console.print(f"{name:<14}", end="", markup=False)
         console.print(value, markup=False)
     table = Table("part", "network", "parameters", "format", "size", box=None, pad_edge=False)
     for part in told.parts:

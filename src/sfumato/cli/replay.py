@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, ModelOption
+from sfumato.cli.generate import DeviceOption, ModelOption, new_path
 
 
 def replay(
@@ -17,22 +17,32 @@ def replay(
     model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Make a picture again from its recipe, and say whether the pixels are the same."""
+    """Make a picture again from its recipe; exit code 1 when the pixels are not the same."""
     from PIL import Image
 
     from sfumato.errors import PromptError
     from sfumato.pipelines.keepsake import read_recipe
+    from sfumato.pipelines.model import find, require_fingerprint
     from sfumato.pipelines.text_to_image import Pipeline
 
     recipe = read_recipe(picture)
+    with Image.open(picture) as saved:
+        size, before = saved.size, saved.convert("RGB").tobytes()
     if "grid_of" in recipe or "preview" in recipe:
         raise PromptError(f"{picture} is a sheet or a preview; replay one of the finished pictures.")
+    name, request = model or recipe.get("model"), recipe.get("request")
+    if not isinstance(name, str) or not isinstance(request, dict):
+        raise PromptError(f"The recipe in {picture} is damaged.")
+    if any(request.get(side) not in (None, pixels) for side, pixels in zip(("width", "height"), size, strict=True)):
+        raise PromptError(f"The recipe in {picture} is of a picture of another size.")
+    require_fingerprint(find(name), recipe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when the picture was first made
-        result = Pipeline.load(model or recipe.get("model"), device).replay(recipe)
-    path = out or picture.with_name(f"{picture.stem}-again.png")
+        result = Pipeline.load(name, device).replay(recipe)
+    path = out or new_path(picture.parent, f"{picture.stem}-again")
     result.save([path])
-    with Image.open(picture) as before:
-        same = before.convert("RGB").tobytes() == result.pictures[0].tobytes()
     print(path)
-    print("the same pixels" if same else "not the same pixels: another device or version rounds in another way")
+    if before != result.pictures[0].tobytes():
+        print("other pixels: another device or version rounds in another way")
+        raise typer.Exit(1)
+    print("the same pixels")

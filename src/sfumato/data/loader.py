@@ -1,6 +1,5 @@
 """The order of training samples, a pure function of seed and step: a run can go on anywhere with the same batches."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,6 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from sfumato.errors import DataError
+from sfumato.seeds import derived_seed
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def seeded(*path: int | str) -> torch.Generator:
         >>> torch.rand(1, generator=seeded(0, "captions", 7)) == torch.rand(1, generator=seeded(0, "captions", 7))
         tensor([True])
     """
-    digest = hashlib.sha256("/".join(map(str, path)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+    return torch.Generator().manual_seed(derived_seed(*path))
 
 
 def caption_choices(counts: Int64[Tensor, "batch"], generator: torch.Generator) -> Int64[Tensor, "batch"]:

@@ -137,7 +137,7 @@ def cosine_betas(steps: int = 1000, offset: float = 0.008, largest: float = 0.99
 class Cosine:
     """The continuous cosine process: alpha = cos(pi t / 2), sigma = sin(pi t / 2), pure noise at t = 1.
 
-    Salimans & Ho 2022, section 2.
+    Salimans & Ho 2022 train with it.
     """
 
     def __call__(self, t: Float[Tensor, "*b"]) -> Level:

@@ -42,7 +42,7 @@ def noise(level: Level) -> Habits:
 
 
 def v(level: Level) -> Habits:
-    """The network predicts alpha * noise - sigma * clean, for alpha^2 + sigma^2 = 1 (Salimans & Ho 2022, eq. 11)."""
+    """The network predicts alpha * noise - sigma * clean, for alpha^2 + sigma^2 = 1 (Salimans & Ho 2022, app. D)."""
     return Habits(level.alpha, -level.sigma, torch.ones_like(level.alpha))
 
 

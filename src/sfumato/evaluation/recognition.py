@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from sfumato.data.augmentation import random_moves, shifted
 from sfumato.data.loader import Order
 from sfumato.data.store import Store
 from sfumato.errors import DataError
@@ -56,7 +57,7 @@ def train_judge(store: Store, size: int, steps: int = 600, batch: int = 64, flip
     order = Order(len(store), batch, derived_seed(seed, "judge"))
     for step in range(steps):
         chosen, generator = order.indices(step), Generator().manual_seed(derived_seed(seed, "shift", step))
-        pictures = _shifted(_resized(store.batch(chosen), size), generator)
+        pictures = shifted(_resized(store.batch(chosen), size), random_moves(batch, generator), REACH)
         if flip and step % 2:
             pictures = pictures.flip(-1)
         loss = F.cross_entropy(classifier(pictures), truth[chosen], label_smoothing=0.05)
@@ -71,11 +72,3 @@ def _resized(pictures: Float[Tensor, "n 3 h w"], size: int) -> Float[Tensor, "n 
     if pictures.shape[-2:] == (size, size):
         return pictures
     return F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
-def _shifted(pictures: Float[Tensor, "n 3 h w"], generator: Generator) -> Float[Tensor, "n 3 h w"]:
-    """All pictures of a batch moved by the same few pixels, borders repeated."""
-    size = pictures.shape[-1]
-    reach = round(REACH * size)
-    down, right = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
-    return F.pad(pictures, (reach,) * 4, mode="replicate")[..., down : down + size, right : right + size]

@@ -11,6 +11,8 @@ from sfumato.errors import CheckpointError
 
 T = TypeVar("T")
 
+MOST_LAYERS = 512  # in one place of a network; a file cannot ask for more and fill the memory
+
 
 @dataclass(frozen=True)
 class Config:
@@ -35,6 +37,9 @@ class Config:
         Raises:
             CheckpointError: a key has a value that is not supported; the message names both.
         """
+        for key, value in mapping.items():
+            if "layers" in key and any(isinstance(n, int) and n > MOST_LAYERS for n in _flat(value)):
+                raise CheckpointError(f"{cls.__name__}: {key}={value!r:.100} is more than any network has")
         names = {field.name for field in fields(cls)}
         try:
             config = cls(**{key: _frozen(value) for key, value in mapping.items() if key in names})
@@ -94,6 +99,10 @@ def _fits(value: object, hint: Any) -> bool:
         return False
     options = options[:1] * len(value) if options[1:] == (...,) else options
     return len(value) == len(options) and all(map(_fits, value, options))
+
+
+def _flat(value: Any) -> list[Any]:
+    return [one for part in value for one in _flat(part)] if isinstance(value, list | tuple) else [value]
 
 
 def _frozen(value: Any) -> Any:

@@ -57,6 +57,7 @@ def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
         lines = [
             ("pictures", f"{lineage['size']} pixels a side, enlarged to {lineage['final_size']}"),
             ("data", f"{data['source']}, {data['pictures']:,} pictures, fingerprint {data['fingerprint'][:16]}"),
+            ("data licence", str(data.get("licence", "unknown"))),
         ]
         for name, stage in lineage["training"].items():
             lines.append((name, f"{stage['steps']:,} steps, {stage['samples']:,} samples"))

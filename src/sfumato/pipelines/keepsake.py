@@ -39,7 +39,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise PromptError(f"{path} carries no sfumato recipe: it was not made here, or the metadata were removed.")
     try:
         recipe = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PromptError(f"The recipe in {path} is damaged: {error}") from error
     if not isinstance(recipe, dict):
         raise PromptError(f"The recipe in {path} is damaged.")

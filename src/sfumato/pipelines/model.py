@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sfumato.checkpoints.folder import has_part, load_diffusion, load_lineage, load_part
+from sfumato.checkpoints.folder import PARTS, has_part, load_diffusion, load_lineage, load_part
 from sfumato.checkpoints.scheduler import Diffusion
 from sfumato.data.tokens import Tokenizer
 from sfumato.errors import CheckpointError
@@ -46,7 +47,7 @@ class Model:
     def upsampling(self) -> int:
         """How many times larger the upsampler makes a picture; 1 without one."""
         side = self.upsampler.config.sample_size if self.upsampler else None
-        return side // self.base_size if isinstance(side, int) else 1
+        return max(1, side // self.base_size) if isinstance(side, int) else 1
 
     def fingerprint(self) -> str:
         """What tells this model's weights from others', without reading all of them: 16 hex digits."""
@@ -96,13 +97,21 @@ def load(
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash over the size and three pieces of every weight file and over every configuration, 16 hex digits."""
+    """A hash over the weights and configurations of a model's parts, 16 hex digits; its training does not matter."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.glob("*/*") if p.suffix in (".safetensors", ".json", ".txt") and p.is_file()):
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()} {size}".encode())
-        with path.open("rb") as file:
-            for start in (0, size // 2, max(0, size - 2**20)):
-                file.seek(start)
-                digest.update(file.read(2**20))
+    for part in sorted((*PARTS, "scheduler", "tokenizer")):
+        for path in sorted((folder / part).glob("*.*")):
+            digest.update(f"{part}/{path.name}".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def require_fingerprint(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Refuse to make a picture again with another model than its own: CheckpointError with both fingerprints."""
+    made_by, this = recipe.get("model_fingerprint"), fingerprint(folder)
+    if made_by != this:
+        raise CheckpointError(
+            f"The picture was made by {recipe.get('model')!r} with the fingerprint {made_by}; the model {folder} has "
+            f"{this} and would make another picture. Name the right one with --model."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -46,8 +45,12 @@ class Request:
         self._whole("seed", 0, LARGEST_SEED)
         self._whole("num_inference_steps", 1, MOST_STEPS)
         self._whole("upsampler_steps", 0, MOST_STEPS)
-        if not isinstance(self.guidance_scale, int | float) or not math.isfinite(self.guidance_scale):
-            raise PromptError(f"guidance_scale is a finite number, not {self.guidance_scale!r}.")
+        try:
+            self.prompt.encode()
+        except UnicodeEncodeError:
+            raise PromptError("The prompt holds bytes that are no text; type it in UTF-8.") from None
+        if not isinstance(self.guidance_scale, int | float) or not -1000 <= self.guidance_scale <= 1000:
+            raise PromptError(f"guidance_scale is a number from -1000 to 1000, not {self.guidance_scale!r:.100}.")
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
         for name in ("width", "height"):

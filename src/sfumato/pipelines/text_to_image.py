@@ -17,16 +17,17 @@ from torch import Tensor
 
 from sfumato import __version__
 from sfumato.data.pictures import to_image
+from sfumato.devices import choose_device
 from sfumato.diffusion.levels import timetable
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.solvers import SOLVERS
-from sfumato.errors import CheckpointError, PromptError
+from sfumato.errors import PromptError
 from sfumato.pipelines import model as models
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.model import Model
-from sfumato.pipelines.request import Request
+from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.upsampling import upsample
 
 
@@ -78,11 +79,10 @@ class Pipeline:
         """Load a model folder or an embedded model by name; the embedded default when none is given.
 
         `device` "auto" is the GPU where there is one; `dtype` is float32 on the CPU and float16 elsewhere.
-        Raises CheckpointError when the folder is not a whole model.
+        Raises CheckpointError when the folder is not a whole model, RecipeError when there is no such device.
         """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(models.load(model, device, dtype or (torch.float32 if device == "cpu" else torch.float16)))
+        where = choose_device(device)
+        return cls(models.load(model, where, dtype or (torch.float32 if where.type == "cpu" else torch.float16)))
 
     def __call__(self, prompt: str | Sequence[str], count: int = 1, seed: int | None = None, **settings: Any) -> Result:
         """Make `count` pictures of each prompt, with the seeds seed, seed + 1, ...
@@ -133,11 +133,7 @@ class Pipeline:
 
     def replay(self, recipe: dict[str, Any]) -> Result:
         """Make a picture again from its recipe; CheckpointError when this is another model."""
-        if recipe.get("model_fingerprint") != self._fingerprint:
-            raise CheckpointError(
-                f"The picture was made by {recipe.get('model')!r} with the fingerprint "
-                f"{recipe.get('model_fingerprint')}, but this model has {self._fingerprint}: it would differ."
-            )
+        models.require_fingerprint(self.model.folder, recipe)
         request = Request.from_dict(recipe.get("request", {}))
         for step in self.run([request]):
             last = step
@@ -221,6 +217,8 @@ class Pipeline:
                 near = max(unit, round(side / unit) * unit)
                 raise PromptError(f"{name} {side} is not a multiple of {unit} pixels, as this model needs; try {near}.")
         height, width = (side or model.base_size * upsampling for side in (plan.height, plan.width))
+        if max(height, width) > LARGEST_SIDE:
+            raise PromptError(f"{width} x {height} pixels are more than {LARGEST_SIDE} a side.")
         return height // step, width // step
 
     def _shown(self, latents: Tensor) -> list[Image.Image]:

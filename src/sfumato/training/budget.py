@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import torch
 
+from sfumato.errors import RecipeError
+from sfumato.progress import Progress
 from sfumato.training.ema import Average
 from sfumato.training.loop import advance
 from sfumato.training.optimizers import build
-from sfumato.training.progress import Progress
 from sfumato.training.recipe import Recipe, Size, Training
 from sfumato.training.sizes import SIZES
 from sfumato.training.stage import Draw, Stage
@@ -33,7 +34,12 @@ def plan(
     given = recipe.stage(name)
     for size in (given.size,) if given.size else SIZES:
         began = time.monotonic()
-        each = seconds_a_step(name, with_stage(recipe, name, size=size), builder, team)
+        try:
+            each = seconds_a_step(name, with_stage(recipe, name, size=size), builder, team)
+        except torch.OutOfMemoryError:
+            if chosen is None:
+                raise RecipeError(f"{name}: size {size} does not fit into memory; lower {name}.batch.") from None
+            break
         seconds -= time.monotonic() - began
         samples = float(team.mean(torch.tensor(MARGIN * seconds / each * given.batch, device=team.device)))
         progress.say(f"{name}: size {size} takes {each:.3f} s a step, {samples:,.0f} samples in {seconds:.0f} s")

@@ -13,9 +13,9 @@ from types import FrameType
 from torch import Tensor, nn
 
 from sfumato.errors import SfumatoError, TrainingError
+from sfumato.progress import Progress
 from sfumato.training.ema import Average
 from sfumato.training.optimizers import build
-from sfumato.training.progress import Progress
 from sfumato.training.recipe import Training
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.stage import Batch, Draw, Stage
@@ -49,8 +49,11 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
         while state.step < plan.steps:
             batch = stage.batch(Draw(seed, name, state.step, plan.batch, team, state.attempt))
             gauge.add(advance(state, model, batch, plan, team))
-            ended, stopped = state.step == plan.steps, stop.is_set()
-            if gauge.is_due(state.step) or ended:
+            ended = state.step == plan.steps
+            # alone at once; a team agrees where it talks anyway, or some would wait for others that are gone
+            talks = gauge.is_due(state.step) or ended
+            stopped = team.any(stop.is_set()) if talks or team.world == 1 else False
+            if talks:
                 values = gauge.read(team)
                 if not all(map(math.isfinite, values.values())):
                     go_back(name, state, run, team, progress)
@@ -100,12 +103,14 @@ def go_back(name: str, state: State, run: RunFolder, team: Team, progress: Progr
     attempt, step = state.attempt + 1, state.step
     if attempt > MOST_ATTEMPTS:
         raise TrainingError(
-            f"{name}: losses became infinite {attempt} times. Lower {name}.learning_rate, or set run.precision to "
-            f"float32. The last good state is kept in {run.path}."
+            f"{name}: losses became infinite {attempt} times. The last good state is kept in {run.path}: go on from it "
+            f"with --set run.precision=float32, or begin in another folder with a lower {name}.learning_rate."
         )
     team.wait()
     run.restore(state)
+    run.forget_after(state.step)
     state.attempt = attempt
+    run.keep(state)
     progress.say(f"{name}: the loss was not finite before step {step}; going back to step {state.step}.")
 
 

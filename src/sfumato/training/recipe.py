@@ -35,7 +35,7 @@ class Data(Table):
     flip: bool = True  # mirror pictures at random: not for digits or writing
     vocabulary: Annotated[int, Field(ge=520)] = 4096  # tokens at most
     length: Annotated[int, Field(ge=4, le=512)] = 32  # tokens a prompt
-    licence: str = "unknown"  # of the pictures; goes into the model folder
+    licence: str = "unknown"  # of the pictures
 
 
 class Training(Table):
@@ -121,6 +121,7 @@ class Recipe(Table):
 
     name: str = "custom"
     description: str = ""
+    licence: str = "unknown"  # of the finished weights
     seed: int = 0
     size: Size = "tiny"
     data: Data = Data()
@@ -136,6 +137,20 @@ class Recipe(Table):
             raise ValueError(
                 f"data.size {self.data.size} is not a multiple of autoencoder.factor {self.autoencoder.factor}"
             )
+        if self.autoencoder.channels and len(self.autoencoder.channels) != self.autoencoder.factor.bit_length():
+            raise ValueError(
+                f"autoencoder.channels names {len(self.autoencoder.channels)} resolutions; a factor of "
+                f"{self.autoencoder.factor} has {self.autoencoder.factor.bit_length()}"
+            )
+        if self.upsampler.crop % self.upsampler.factor:
+            raise ValueError(
+                f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
+            )
+        sides = {"denoiser": self.data.size // self.autoencoder.factor, "upsampler": self.upsampler.crop}
+        for name, side in sides.items():
+            levels = len(getattr(self, name).channels or ())
+            if levels and side % 2 ** (levels - 1):
+                raise ValueError(f"{name}.channels: maps of {side} pixels cannot be halved {levels - 1} times")
         return self
 
     @property

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tensorboardX import SummaryWriter
 
 from sfumato.checkpoints.files import read_json, storage_errors, write, write_json, write_text
 from sfumato.errors import CheckpointError
+from sfumato.training.board import Board
 from sfumato.training.recipe import Run
 from sfumato.training.state import State
 
@@ -23,7 +23,7 @@ class RunFolder:
     def __init__(self, path: Path, settings: Run, leads: bool) -> None:
         self.path, self.settings, self.leads = path, settings, leads
         self.kept_at = time.monotonic()
-        self._board: SummaryWriter | None = None
+        self._board: Board | None = None
 
     # --- the plan and the end ---------------------------------------------------------------------------------------
 
@@ -46,8 +46,6 @@ class RunFolder:
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the stage complete."""
-        if self._board:
-            self._board.close()
         if self.leads:
             write_json(self.path / "done.json", facts)
 
@@ -99,9 +97,8 @@ class RunFolder:
         with storage_errors(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         with storage_errors(self.path):
-            self._board = self._board or SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            self._board = self._board or Board(self.path / "tensorboard", step)
+            self._board.add(step, values)
 
     def show(self, step: int, picture: Image.Image) -> None:
         """Keep a sample grid."""

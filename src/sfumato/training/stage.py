@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from sfumato.data.loader import Order, share
 from sfumato.data.store import Store
 from sfumato.data.tokens import Tokenizer
+from sfumato.progress import Progress
 from sfumato.seeds import derived_seed
 from sfumato.training.captions import Captions
 from sfumato.training.recipe import Recipe
@@ -44,6 +45,7 @@ class Workshop:
     folder: Path  # of the model
     cache: Path  # for what is computed once and kept
     team: Team
+    progress: Progress
 
     @property
     def weights(self) -> torch.dtype:
@@ -63,6 +65,13 @@ class Workshop:
     def examples(self, count: int) -> Tensor:
         """Those pictures at the denoiser's size (count, 3, h, w)."""
         return self.store.batch(self.example_indices(count), self.recipe.data.size).to(self.team.device)
+
+    def batches(self, count: int, name: str) -> Iterator[Tensor]:
+        """The numbers 0 .. count-1, some at a time, with progress; for what is computed of all pictures."""
+        self.progress.begin(name, count)
+        for some in torch.arange(count).split(64):
+            yield some
+            self.progress.advance(int(some[-1]) + 1)
 
     @contextmanager
     def first_weights(self, name: str) -> Iterator[None]:

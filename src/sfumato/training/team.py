@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -14,7 +15,7 @@ import torch.distributed.nn.functional as dist_nn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sfumato.errors import RecipeError
+from sfumato.devices import choose_device
 from sfumato.training.recipe import Run
 
 T = TypeVar("T")
@@ -54,6 +55,10 @@ class Team:
             value /= self.world
         return value
 
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process of the team."""
+        return float(self.mean(torch.tensor(float(flag), device=self.device))) > 0
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.world > 1:
@@ -78,7 +83,8 @@ def joined(run: Run) -> Iterator[Team]:
     if world == 1:
         yield Team(device=device, bfloat16=bfloat16)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # the others wait while the leader prepares pictures or latents, which may take long
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
     try:
         yield Team(dist.get_rank(), world, device, bfloat16)
     finally:
@@ -90,19 +96,3 @@ def _computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-
-
-def choose_device(name: str) -> torch.device:
-    """ "auto" is the GPU where there is one; under torchrun each process takes the one of its local rank."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise RecipeError(f"There is no device {name!r}; try auto, cpu, cuda or cuda:1.") from None
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise RecipeError("This machine has no CUDA device that PyTorch can use; choose the device cpu.")
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))
-        torch.cuda.set_device(device)
-    return device

@@ -8,16 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sfumato.checkpoints.files import read_json, write_json
+from sfumato.checkpoints.files import read_json, storage_errors, whole_folder, write_json
 from sfumato.checkpoints.folder import save_index
 from sfumato.data.store import Store, prepare
 from sfumato.data.tokens import Tokenizer
 from sfumato.errors import RecipeError
+from sfumato.progress import Progress
 from sfumato.training import budget as budgets
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
 from sfumato.training.loop import fit
-from sfumato.training.progress import Progress
 from sfumato.training.recipe import STAGES, Recipe, Training
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.stage import Workshop
@@ -43,7 +43,7 @@ def train(
         out: the model folder to make. Its sub-folder `run` holds checkpoints, metrics and sample grids.
         recipe: a recipe's name or TOML file; "digits" for the digits, else "pictures".
         settings: values put over the recipe's, such as "denoiser.steps=500".
-        budget: a time such as "10m" for all stages together, which then decides sizes and steps.
+        budget: a time such as "10m" for all stages that this call trains, which then decides sizes and steps.
         stage: train this stage alone; those before it must be complete.
         quiet: show no progress.
 
@@ -61,6 +61,7 @@ def train(
     allowed = recipes.seconds(budget) if budget else None
     with joined(chosen.run) as team, Progress(quiet or not team.leads) as progress:
         began = time.monotonic()
+        _require_even_shares(chosen, team)
         _require_same_run(folder, chosen, budget)
         workshop = _workshop(data, folder, chosen, team, progress)
         if team.leads:
@@ -69,13 +70,22 @@ def train(
         for name in names:
             _train_stage(name, workshop, names, allowed, time.monotonic() - began, progress)
         if team.leads and all(_run(workshop, name).done for name in chosen.stages):
-            _finish(workshop, data)
+            if not (folder / "model_index.json").is_file():
+                _finish(workshop, data)
             progress.say(f"The model is in {folder}")
     return folder
 
 
 def _run(workshop: Workshop, name: str) -> RunFolder:
     return RunFolder(workshop.cache / name, workshop.recipe.run, workshop.team.leads)
+
+
+def _require_even_shares(recipe: Recipe, team: Team) -> None:
+    for name in recipe.stages:
+        if recipe.stage(name).batch % team.world:
+            raise RecipeError(
+                f"{name}.batch {recipe.stage(name).batch} cannot be shared evenly by {team.world} processes."
+            )
 
 
 def _asked(recipe: Recipe, budget: str | None) -> dict[str, Any]:
@@ -112,7 +122,7 @@ def _workshop(data: str | Path, folder: Path, recipe: Recipe, team: Team, progre
     if team.leads:
         _report(store, cache, progress)
     tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder))
-    return Workshop(recipe, store, tokenizer, Captions(store.captions, store.labels), folder, cache, team)
+    return Workshop(recipe, store, tokenizer, Captions(store.captions, store.labels), folder, cache, team, progress)
 
 
 def _store(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) -> Store:
@@ -138,7 +148,8 @@ def _report(store: Store, cache: Path, progress: Progress) -> None:
     """Write down which pictures are trained on, and say what is wrong with others."""
     write_json(cache / "data.json", {"fingerprint": store.fingerprint, "pictures": len(store)})
     if len(store.report):
-        store.report.save(cache / "problems.jsonl")
+        with storage_errors(cache):
+            store.report.save(cache / "problems.jsonl")
         progress.say(f"{store.report.summary()}\nAll of it is in {cache / 'problems.jsonl'}")
 
 
@@ -146,7 +157,8 @@ def _tokenizer(store: Store, recipe: Recipe, folder: Path) -> Tokenizer:
     path = folder / "tokenizer"
     if not (path / "vocab.json").is_file():
         texts = (text for several in store.captions for text in several)
-        Tokenizer.train(texts, recipe.data.vocabulary, recipe.data.length).save(path)
+        with whole_folder(path) as temporary:
+            Tokenizer.train(texts, recipe.data.vocabulary, recipe.data.length).save(temporary)
     return Tokenizer.load(path)
 
 
@@ -211,11 +223,12 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
     done = {name: _run(workshop, name).done or {} for name in recipe.stages}
     lineage = {
         "name": recipe.name,
-        "licence": recipe.data.licence,
+        "licence": recipe.licence,
         "size": recipe.data.size,
         "final_size": recipe.final_size,
         "data": {
             "source": "digits" if str(data) == "digits" else Path(data).name,
+            "licence": recipe.data.licence,
             "pictures": len(workshop.store),
             "fingerprint": workshop.store.fingerprint,
         },

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sfumato.checkpoints.folder import save_part
+from sfumato.data.augmentation import random_moves, shifted
 from sfumato.data.pictures import grid, to_image
 from sfumato.networks.clip import (
     MAX_LOGIT_SCALE,
@@ -83,7 +84,8 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     def batch(draw: Draw) -> Batch:
         chosen = draw.indices(len(workshop.store))
         captions = workshop.captions.choose(chosen, draw.generator("captions"))
-        pictures = shifted(workshop.pictures(draw), plan.jitter, draw)
+        moves = draw.mine(random_moves(draw.batch, draw.generator("jitter")))
+        pictures = shifted(workshop.pictures(draw), moves, plan.jitter)
         return pictures, draw.mine(tokens[captions]), draw.mine(workshop.captions.meanings[chosen])
 
     @torch.no_grad()
@@ -110,17 +112,3 @@ def _shape(width: int, layers: int) -> dict[str, Any]:
         "num_hidden_layers": layers,
         "num_attention_heads": width // 64,
     }
-
-
-def shifted(pictures: Float[Tensor, "b c h w"], jitter: float, draw: Draw) -> Float[Tensor, "b c h w"]:
-    """The pictures moved by up to `jitter` of their side, another way for each, borders repeated."""
-    reach = round(jitter * pictures.shape[-1])
-    if reach == 0:
-        return pictures
-    moves = torch.randint(2 * reach + 1, (draw.batch, 2), generator=draw.generator("jitter"))
-    size = pictures.shape[-1]
-    padded = F.pad(pictures, (reach,) * 4, mode="replicate")
-    rows = draw.mine(moves[:, :1] + torch.arange(size))  # (b, h)
-    columns = draw.mine(moves[:, 1:] + torch.arange(size))
-    one = torch.arange(len(pictures), device=pictures.device)[:, None, None]
-    return padded.movedim(1, -1)[one, rows[:, :, None], columns[:, None, :]].movedim(-1, 1).contiguous()

@@ -116,16 +116,13 @@ def latents_of(workshop: Workshop, vae: AutoencoderKL) -> Float[Tensor, "n c h w
 
     @torch.no_grad()
     def compute() -> Tensor:
-        sides = [torch.zeros(count, dtype=torch.bool)] + ([torch.ones(count, dtype=torch.bool)] if data.flip else [])
-        return torch.cat(
-            [
-                vae.latent(
-                    vae.encode(workshop.store.batch(some, data.size, mirror[some]).to(workshop.team.device)).mean
-                ).cpu()
-                for mirror in sides
-                for some in torch.arange(count).split(64)
-            ]
-        )
+        every = torch.arange(count).repeat(2 if data.flip else 1)
+        mirrored = torch.arange(len(every)) >= count
+        parts = []
+        for some in workshop.batches(len(every), "latents"):
+            pictures = workshop.store.batch(every[some], data.size, mirrored[some]).to(workshop.team.device)
+            parts.append(vae.latent(vae.encode(pictures).mean).cpu())
+        return torch.cat(parts)
 
     return kept(workshop, "latents", ["vae"], compute)
 
@@ -137,6 +134,7 @@ def states_of(workshop: Workshop) -> Float[Tensor, "n t d"]:
     def compute() -> Tensor:
         text = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
         tokens = workshop.tokenizer.encode([*workshop.captions.texts, ""])
-        return torch.cat([text(some.to(workshop.team.device)).states.cpu() for some in tokens.split(64)])
+        batches = workshop.batches(len(tokens), "states")
+        return torch.cat([text(tokens[some].to(workshop.team.device)).states.cpu() for some in batches])
 
     return kept(workshop, "states", ["text_encoder", "tokenizer"], compute)

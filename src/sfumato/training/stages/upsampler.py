@@ -120,7 +120,7 @@ def reconstructions(workshop: Workshop, vae: AutoencoderKL) -> Tensor:
     @torch.no_grad()
     def compute() -> Tensor:
         parts = []
-        for some in torch.arange(len(workshop.store)).split(64):
+        for some in workshop.batches(len(workshop.store), "reconstructions"):
             pictures = workshop.store.batch(some, workshop.recipe.data.size).to(workshop.team.device)
             parts.append(((vae(pictures)[0].clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
         return torch.cat(parts)

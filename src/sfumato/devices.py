@@ -1,0 +1,33 @@
+"""Where to compute: chosen for the person, checked when named."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from sfumato.errors import RecipeError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """ "auto" is the GPU where there is one; under torchrun each process takes the one of its local rank.
+
+    Raises RecipeError when there is no such device, saying what may be named.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RecipeError(f"There is no device {name!r}; try auto, cpu, cuda or cuda:1.") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise RecipeError("This machine has no CUDA device that PyTorch can use; choose the device cpu.")
+        index = int(os.environ.get("LOCAL_RANK", device.index or 0))
+        if index >= torch.cuda.device_count():
+            raise RecipeError(f"There is no CUDA device {index}; there are {torch.cuda.device_count()}.")
+        device = torch.device("cuda", index)
+        torch.cuda.set_device(device)
+    elif device.type != "cpu":
+        raise RecipeError(f"The device {name!r} is not supported yet; choose cpu or cuda.")
+    return device
