@@ -55,7 +55,7 @@ def test_words_the_model_never_saw_are_named(tmp_path):
         (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),
         (["generate", "7", "--model", "no/such"], 1, "no/such"),
         (["generate", "7", "--device", "abacus"], 2, "abacus"),
-        (["generate"], 2, "PROMPT"),
+        (["generate"], 2, "Missing argument"),
         (["replay", "nothing.png"], 2, "There is no picture"),
         (["info", "."], 1, "no model_index.json"),
         (["train", "nowhere", "--out", "model"], 1, "nowhere"),

@@ -30,7 +30,7 @@ def from_config(config: dict[str, Any]) -> Diffusion:
     """
     try:
         return _read(config)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"The scheduler's configuration is not valid: {error}") from error

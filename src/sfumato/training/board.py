@@ -29,3 +29,7 @@ class Board:
         for name, value in values.items():
             self.writer.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
         self.writer.flush()
+
+    def close(self) -> None:
+        """No more points."""
+        self.writer.close()

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
     run.forget_after(state.step)
     gauge = Gauge(run.settings.log_every)
     progress.begin(name, plan.steps, state.step)
-    with stopping() as stop:
+    with stopping() as stop, closing(run):
         while state.step < plan.steps:
             batch = stage.batch(Draw(seed, name, state.step, plan.batch, team, state.attempt))
             gauge.add(advance(state, model, batch, plan, team))

@@ -100,6 +100,12 @@ class RunFolder:
             self._board = self._board or Board(self.path / "tensorboard", step)
             self._board.add(step, values)
 
+    def close(self) -> None:
+        """Close the curves' file."""
+        if self._board:
+            self._board.close()
+            self._board = None
+
     def show(self, step: int, picture: Image.Image) -> None:
         """Keep a sample grid."""
         if self.leads:
