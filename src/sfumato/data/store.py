@@ -190,7 +190,7 @@ def _clear_abandoned(cache: Path) -> None:
 def _require_space(cache: Path, needed: int) -> None:
     free = shutil.disk_usage(cache).free
     if free < needed:
-        raise StorageError(f"{cache}: the disk is too full: {needed:,} bytes needed, {free:,} free")
+        raise StorageError(f"{cache}: the disk is too full: {needed:,} bytes needed, {free:,} free; make room")
 
 
 def _write(
