@@ -8,7 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from sfumato.diffusion.levels import timetable
+from sfumato.diffusion.sampling import last
 from sfumato.errors import CheckpointError, PromptError
+from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.keepsake import read_recipe, save_picture
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
@@ -38,15 +41,19 @@ def test_a_picture_is_the_same_alone_in_a_batch_and_after_other_work(pipeline, s
     assert len({pixels(picture).tobytes() for picture in batch}) == 8
 
 
-def test_latents_are_bit_equal_alone_and_in_a_batch(pipeline):
-    from sfumato.diffusion.sampling import last
-
+def test_latents_and_pictures_are_bit_equal_alone_and_in_a_batch(pipeline):
     plan = Request(SEVEN, num_inference_steps=4)
+
+    def made(seeds):
+        latents = last(pipeline.denoise(pipeline.encode([SEVEN] * len(seeds)), seeds, plan))
+        small = pipeline.decode(latents)
+        return latents, small, last(pipeline.enlarge(small, seeds, plan))
+
     with torch.inference_mode():
-        eight = last(pipeline.denoise(pipeline.encode([SEVEN] * 8), range(8), plan))
+        eight = made(range(8))
         for seed in (0, 3, 7):
-            alone = last(pipeline.denoise(pipeline.encode([SEVEN]), [seed], plan))
-            assert torch.equal(eight[seed : seed + 1], alone)
+            for together, alone in zip(eight, made([seed]), strict=True):
+                assert torch.equal(together[seed : seed + 1], alone)
 
 
 def test_more_pictures_a_pass_are_equal_up_to_rounding(pipeline):
@@ -65,9 +72,6 @@ def test_the_prompt_and_the_seed_decide_the_picture(pipeline):
 
 def test_guidance_one_is_the_conditional_model_alone(pipeline):
     states, empty = pipeline.encode([SEVEN]), pipeline.encode([""])[0]
-    from sfumato.diffusion.levels import timetable
-    from sfumato.pipelines.denoising import prompted
-
     model = pipeline.model
     noisy, level = torch.randn(1, 4, 8, 8), timetable(model.diffusion.process, 4)[1]
     with torch.inference_mode():

@@ -30,7 +30,7 @@ def kill_in(stage, arguments, out, number):
 
 def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(tmp_path, run, command):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    settings = [*OFTEN, "run.precision=bfloat16", *(f"{stage}.steps=60" for stage in STAGES)]
+    settings = [*OFTEN, "run.precision=bfloat16", *(f"{stage}.steps=100" for stage in STAGES)]
     assert run("digits", undisturbed, settings=settings).returncode == 0
     for stage in STAGES:
         code, _ = kill_in(stage, command("digits", killed, settings=settings), killed, signal.SIGKILL)
@@ -42,7 +42,7 @@ def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(tmp_
     assert (killed / "model_index.json").read_bytes() == (undisturbed / "model_index.json").read_bytes()
     assert (killed / "sfumato.json").read_bytes() == (undisturbed / "sfumato.json").read_bytes()
     steps = [int(line.split('"step": ')[1].split(",")[0]) for line in metrics(killed)]
-    assert steps == list(range(1, 61))  # no step is missing or told twice
+    assert steps == list(range(1, 101))  # no step is missing or told twice
 
 
 def metrics(folder):

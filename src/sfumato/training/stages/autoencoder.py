@@ -82,14 +82,12 @@ def to_unit_scale(vae: AutoencoderKL, workshop: Workshop) -> None:
     means = torch.cat([vae.encode(workshop.store.batch(some, size).to(workshop.team.device)).mean for some in batches])
     rows = means.double().movedim(1, 0).flatten(1)
     shift, scale = rows.mean(1).to(means), rows.std(1).clamp(min=1e-6).to(means)
-    before, after = vae.quant_conv, vae.post_quant_conv
-    assert before is not None
-    assert before.bias is not None
-    assert after is not None
-    assert after.bias is not None
-    after.bias += after.weight[:, :, 0, 0] @ shift
-    after.weight *= scale[:, None, None]
-    mean, log_variance = slice(0, len(scale)), slice(len(scale), None)
-    before.weight[mean] /= scale[:, None, None, None]
-    before.bias[mean] = (before.bias[mean] - shift) / scale
-    before.bias[log_variance] -= 2 * scale.log()
+    weights: dict[str, Tensor] = dict(vae.named_parameters())
+    channels = len(scale)
+    after = weights["post_quant_conv.weight"]
+    weights["post_quant_conv.bias"] += after[:, :, 0, 0] @ shift
+    after *= scale[:, None, None]
+    moments, bias = weights["quant_conv.weight"], weights["quant_conv.bias"]  # rows of means, then of log variances
+    moments[:channels] /= scale[:, None, None, None]
+    bias[:channels] = (bias[:channels] - shift) / scale
+    bias[channels:] -= 2 * scale.log()
