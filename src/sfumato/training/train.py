@@ -67,10 +67,9 @@ def train(
         if team.leads:
             write_json(folder / RUN / "recipe.json", _asked(chosen, budget))
         names = chosen.stages if stage is None else (stage,)
-        for name in names:
-            _train_stage(name, workshop, names, allowed, time.monotonic() - began, progress)
+        trained = [_train_stage(name, workshop, names, allowed, time.monotonic() - began, progress) for name in names]
         if team.leads and all(_run(workshop, name).done for name in chosen.stages):
-            if not (folder / "model_index.json").is_file():
+            if any(trained) or not (folder / "model_index.json").is_file():
                 _finish(workshop, data)
             progress.say(f"The model is in {folder}")
     return folder
@@ -164,11 +163,11 @@ def _tokenizer(store: Store, recipe: Recipe, folder: Path) -> Tokenizer:
 
 def _train_stage(
     name: str, workshop: Workshop, names: Sequence[str], budget: float | None, spent: float, progress: Progress
-) -> None:
-    """Plan a stage, train it, and put its networks into the model folder; nothing to do when that is done."""
+) -> bool:
+    """Plan a stage, train it, and put its networks into the model folder; False when that was done before."""
     run, team, seed = _run(workshop, name), workshop.team, workshop.recipe.seed
     if run.done:
-        return
+        return False
     _require_earlier(name, workshop)
     builder = partial(BUILDERS[name], workshop)
     if run.plan is None:
@@ -189,6 +188,7 @@ def _train_stage(
         }
     )
     team.wait()
+    return True
 
 
 def _plan(
