@@ -12,11 +12,10 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from sfumato.data.digits import WORDS
-from sfumato.data.pictures import grid, to_tensor
+from sfumato.data.pictures import from_images, grid
 from sfumato.data.store import prepare
 from sfumato.evaluation.novelty import nearest_distances
 from sfumato.evaluation.recognition import train_judge
@@ -49,7 +48,7 @@ def main() -> None:
     began = time.monotonic()
     made = pipeline(PROMPTS, count=each, seed=0, **settings).pictures
     seconds = time.monotonic() - began
-    pictures = to_tensor(np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in made]))
+    pictures = from_images(made)
     labels = [word for word in WORDS for _ in range(each)]
     print(f"judge on {len(made)} generated digits:        {judge.accuracy(pictures, labels):.1%}   ({seconds:.0f} s)")
     for word in WORDS:

@@ -13,10 +13,9 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from sfumato.data.pictures import grid, to_tensor
+from sfumato.data.pictures import from_images, grid
 from sfumato.data.store import prepare
 from sfumato.evaluation.novelty import nearest_distances
 from sfumato.evaluation.recognition import train_judge
@@ -50,7 +49,7 @@ def main() -> None:
     began = time.monotonic()
     made = pipeline(classes, count=given.each, seed=0, guidance_scale=given.guidance).pictures
     seconds = time.monotonic() - began
-    pictures = to_tensor(np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in made]))
+    pictures = from_images(made)
     labels = [name for name in classes for _ in range(given.each)]
     print(
         f"judge on {len(made)} generated pictures: {judge.accuracy(pictures, labels):.1%}, "

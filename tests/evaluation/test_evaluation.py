@@ -2,12 +2,11 @@
 
 import time
 
-import numpy as np
 import pytest
 import torch
 
 from sfumato.data.digits import WORDS
-from sfumato.data.pictures import to_tensor
+from sfumato.data.pictures import from_images
 from sfumato.data.store import prepare
 from sfumato.errors import DataError
 from sfumato.evaluation.novelty import nearest_distances
@@ -55,8 +54,7 @@ def recognised(pipeline, judge, each, **settings):
     """The share of generated digits that the judge reads as they were asked for."""
     pipeline.pictures_a_pass = 32
     made = pipeline(PROMPTS, count=each, seed=0, **settings).pictures
-    pictures = to_tensor(np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in made]))
-    return judge.accuracy(pictures, [word for word in WORDS for _ in range(each)])
+    return judge.accuracy(from_images(made), [word for word in WORDS for _ in range(each)])
 
 
 def test_the_embedded_model_writes_the_digits_it_is_asked_for(halves):

@@ -209,6 +209,11 @@ def to_tensor(
     return torch.as_tensor(picture).to(torch.float32) / 127.5 - 1
 
 
+def from_images(pictures: Sequence[Image.Image]) -> Float[Tensor, "n 3 h w"]:
+    """RGB pictures of one size as float32 in [-1, 1]; `to_image` is the way back."""
+    return to_tensor(np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures]))
+
+
 def to_image(picture: Float[Tensor, "3 h w"]) -> Image.Image:
     """A tensor in [-1, 1] as a picture of mode RGB; values outside are clipped, NaN becomes black.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sfumato.diffusion.solvers import SOLVERS
 from sfumato.errors import PromptError
+from sfumato.pipelines.upsampling import STEPS
 
 LONGEST_PROMPT = 10_000  # characters
 MOST_STEPS = 1000
@@ -36,7 +37,7 @@ class Request:
     solver: str = "dpmpp-2m"
     width: int | None = None
     height: int | None = None
-    upsampler_steps: int = 4
+    upsampler_steps: int = STEPS
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.checkpoints.scheduler import Diffusion
-from sfumato.diffusion.levels import Flow, Level, timetable
+from sfumato.diffusion.levels import Flow, timetable
 from sfumato.diffusion.noise import Noise
-from sfumato.diffusion.parameterisation import Denoise
+from sfumato.diffusion.parameterisation import Network
 from sfumato.diffusion.sampling import State, sample
 from sfumato.networks.unet import UNet
 from sfumato.networks.upsampler import enlarge
@@ -33,14 +33,14 @@ def label(amount: Float[Tensor, " b"] | float, count: int) -> Float[Tensor, " b"
     return (torch.as_tensor(amount, dtype=torch.float32) * 1000).expand(count)
 
 
-def looking_at(unet: UNet, diffusion: Diffusion, small: Float[Tensor, "b c h w"], amount: Tensor | float) -> Denoise:
-    """A Denoise of large pictures; `small` is enlarged to their size already."""
+def looking_at(unet: UNet, small: Float[Tensor, "b c h w"], amount: Float[Tensor, " b"] | float) -> Network:
+    """The U-Net as a network of large pictures; `small` is enlarged to their size already."""
 
     def network(x: Tensor, timestep: Tensor) -> Tensor:
         looked = torch.cat([x, small], dim=1).to(unet.conv_in.weight.dtype)
         return unet(looked, timestep, class_labels=label(amount, len(x)).to(x.device)).to(x)
 
-    return diffusion.parameterisation.denoiser(network)
+    return network
 
 
 def upsample(
@@ -59,10 +59,10 @@ def upsample(
     """
     hints = enlarge(augmented(small, noise(small), amount), factor)
 
-    def denoise(noisy: Tensor, level: Level) -> Tensor:
-        passes = torch.arange(len(noisy)).split(pictures_a_pass or len(noisy))
-        return torch.cat([looking_at(unet, diffusion, hints[some], amount)(noisy[some], level) for some in passes])
+    def network(x: Tensor, timestep: Tensor) -> Tensor:
+        passes = torch.arange(len(x)).split(pictures_a_pass or len(x))
+        return torch.cat([looking_at(unet, hints[some], amount)(x[some], timestep[some]) for some in passes])
 
     levels = timetable(diffusion.process, steps)
     start = noise(hints) * levels.sigma[0].item()
-    return sample(denoise, start, levels, noise)
+    return sample(diffusion.parameterisation.denoiser(network), start, levels, noise)

@@ -15,7 +15,6 @@ from sfumato.checkpoints.folder import load_part, save_part
 from sfumato.checkpoints.scheduler import Diffusion
 from sfumato.data.pictures import grid, to_image
 from sfumato.diffusion import losses
-from sfumato.diffusion.guidance import guided_in_one_pass
 from sfumato.diffusion.levels import timetable
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last, sample
@@ -23,6 +22,7 @@ from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import unet_config
 from sfumato.networks.vae import AutoencoderKL
+from sfumato.pipelines.denoising import prompted
 from sfumato.training import sizes
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Denoiser, Recipe
@@ -95,9 +95,8 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     def preview() -> Image.Image:
         """Sixteen captions, one picture each."""
         some = torch.linspace(0, empty - 1, min(16, empty)).long()
-        both = torch.cat([states[some], states[empty].expand(len(some), -1, -1)]).to(team.device).float()
-        network = partial(unet, encoder_hidden_states=both)
-        denoise = guided_in_one_pass(diffusion.parameterisation.denoiser(network), 3.0)
+        words, silence = states[some].to(team.device), states[empty].to(team.device)
+        denoise = prompted(unet, diffusion, words, silence, guidance=3.0)
         levels, noise = timetable(diffusion.process, 20), per_sample_noise(range(len(some)))
         start = noise(torch.empty(len(some), channels, side, side, device=team.device)) * levels.sigma[0].item()
         made = vae.picture(last(sample(denoise, start, levels, noise)))

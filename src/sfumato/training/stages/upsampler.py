@@ -20,7 +20,7 @@ from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.upsampler import enlarge, upsampler_config
 from sfumato.networks.vae import AutoencoderKL
-from sfumato.pipelines.upsampling import augmented, label, upsample
+from sfumato.pipelines.upsampling import augmented, looking_at, upsample
 from sfumato.training import sizes
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Recipe
@@ -43,10 +43,7 @@ class Objective(nn.Module):
         noise: Float[Tensor, "b c h w"],
     ) -> dict[str, Tensor]:
         """The mean loss."""
-
-        def network(x: Tensor, timestep: Tensor) -> Tensor:
-            return self.unet(torch.cat([x, hints], dim=1), timestep, class_labels=label(amounts, len(x)))
-
+        network = looking_at(self.unet, hints, amounts)
         level = self.diffusion.process(times)
         return {"loss": losses.denoising_loss(network, self.diffusion.parameterisation, pictures, noise, level).mean()}
 
