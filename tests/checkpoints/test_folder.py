@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from sfumato.checkpoints.folder import load_diffusion, load_part
 from sfumato.checkpoints.scheduler import from_config, to_config
-from sfumato.diffusion.levels import Flow
+from sfumato.diffusion.processes import Flow
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import EMBEDDED
 

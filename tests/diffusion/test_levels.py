@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfumato.diffusion import levels
-from sfumato.diffusion.levels import Cosine, Flow, Karras, timetable
+from sfumato.diffusion import processes
+from sfumato.diffusion.processes import Cosine, Flow, Karras
+from sfumato.diffusion.times import timetable
 
 
 def short(process):
@@ -14,9 +15,9 @@ def short(process):
 
 
 PROCESSES = [
-    levels.linear_betas(),
-    levels.scaled_linear_betas(),
-    levels.cosine_betas(),
+    processes.linear_betas(),
+    processes.scaled_linear_betas(),
+    processes.cosine_betas(),
     Cosine(),
     Karras(),
     Flow(),
@@ -47,9 +48,9 @@ def test_pure_noise_and_clean_are_exact_levels(process):
 @pytest.mark.parametrize(
     ("process", "schedule"),
     [
-        (levels.linear_betas(), "linear"),
-        (levels.scaled_linear_betas(), "scaled_linear"),
-        (levels.cosine_betas(), "squaredcos_cap_v2"),
+        (processes.linear_betas(), "linear"),
+        (processes.scaled_linear_betas(), "scaled_linear"),
+        (processes.cosine_betas(), "squaredcos_cap_v2"),
     ],
 )
 def test_beta_tables_equal_those_of_diffusers(process, schedule):
@@ -70,7 +71,7 @@ def test_karras_timetable_is_equation_5():
 
 
 def test_trailing_timesteps_are_those_of_the_literature():
-    process = levels.scaled_linear_betas()
+    process = processes.scaled_linear_betas()
     rows = process.time(timetable(process, 20)[:-1]) * 1000 - 1
     assert torch.allclose(rows, torch.arange(999, 0, -50).double(), atol=1e-6)
 

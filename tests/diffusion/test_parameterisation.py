@@ -5,8 +5,9 @@ import torch
 
 from sfumato.diffusion import losses, parameterisation
 from sfumato.diffusion.guidance import guided, guided_in_one_pass
-from sfumato.diffusion.levels import Cosine, Flow, Karras, Level, scaled_linear_betas
+from sfumato.diffusion.levels import Level
 from sfumato.diffusion.parameterisation import Parameterisation, Timestep, edm_noise, flow_time
+from sfumato.diffusion.processes import Cosine, Flow, Karras, scaled_linear_betas
 
 KINDS = [
     ("noise", Cosine()),
@@ -69,6 +70,15 @@ def test_habits_are_finite_at_pure_noise_and_at_clean(kind):
     ends = Level(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0]))
     for value in getattr(parameterisation, kind)(ends):
         assert torch.isfinite(value).all()
+
+
+@pytest.mark.parametrize(("kind", "process"), KINDS)
+def test_a_denoiser_takes_a_level_of_any_length(kind, process):
+    """The same noisy data in the coordinates of another process give the same estimate."""
+    level, noisy = process(torch.tensor([0.1, 0.4, 0.9])), torch.randn(3, 4, dtype=torch.float64)
+    longer = Level(level.alpha * 7, level.sigma * 7)
+    denoise = Parameterisation(getattr(parameterisation, kind), edm_noise).denoiser(lambda x, label: torch.tanh(x))
+    assert torch.allclose(denoise(noisy, level), denoise(noisy * 7, longer), rtol=1e-12)
 
 
 def test_labels_are_what_networks_were_trained_with():

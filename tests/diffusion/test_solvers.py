@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 
-from sfumato.diffusion.levels import Cosine, Flow, Karras, Level, scaled_linear_betas, timetable
+from sfumato.diffusion.levels import Level
 from sfumato.diffusion.mixture import GaussianMixture
 from sfumato.diffusion.noise import per_sample_noise
+from sfumato.diffusion.processes import Cosine, Flow, Karras, scaled_linear_betas
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.solvers import SOLVERS, Before, ddpm, dpmpp_2m, euler, heun
+from sfumato.diffusion.times import timetable
 
 F64 = torch.float64
 ONE = GaussianMixture(torch.tensor([[0.5, -0.3]], dtype=F64), torch.tensor([0.5], dtype=F64), torch.ones(1, dtype=F64))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sfumato.diffusion.levels import timetable
 from sfumato.diffusion.sampling import last
+from sfumato.diffusion.times import timetable
 from sfumato.errors import CheckpointError, PromptError
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.keepsake import read_recipe, save_picture

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfumato.diffusion import parameterisation
-from sfumato.diffusion.levels import BetaTable, Flow, Process, cosine_betas, linear_betas, scaled_linear_betas
+from sfumato.diffusion.levels import Process
 from sfumato.diffusion.parameterisation import Parameterisation, Timestep, flow_time
+from sfumato.diffusion.processes import BetaTable, Flow, cosine_betas, linear_betas, scaled_linear_betas
 from sfumato.errors import CheckpointError
 
 TABLES = {"linear": linear_betas, "scaled_linear": scaled_linear_betas, "squaredcos_cap_v2": cosine_betas}

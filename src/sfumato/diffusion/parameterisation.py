@@ -18,7 +18,7 @@ from torch import Tensor
 from sfumato.diffusion.levels import Level, Process, lay_out
 
 Denoise = Callable[[Tensor, Level], Tensor]
-"""(noisy (B, ...), level) -> estimate of the clean data (B, ...). The level is () or one per sample."""
+"""(noisy (B, ...), level) -> estimate of the clean data (B, ...). The level is () or one per sample, of any length."""
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """(scaled noisy (B, ...), label (B,)) -> the network's prediction (B, ...). Conditions are bound beforehand."""
@@ -33,35 +33,37 @@ class Habits(NamedTuple):
 
 
 Prediction = Callable[[Level], Habits]
+"""Written for a level of any length: `scale` brings the noisy data to the length that the network was trained with."""
 
 
 def noise(level: Level) -> Habits:
     """The network predicts the noise (Ho et al. 2020, eq. 15). At pure noise it says nothing of the clean data."""
     alpha = level.alpha.clamp(min=torch.finfo(level.alpha.dtype).eps)
-    return Habits(1 / alpha, -level.sigma / alpha, torch.ones_like(alpha))
+    return Habits(1 / alpha, -level.sigma / alpha, 1 / torch.hypot(level.alpha, level.sigma))
 
 
 def v(level: Level) -> Habits:
     """The network predicts alpha * noise - sigma * clean, for alpha^2 + sigma^2 = 1 (Salimans & Ho 2022, app. D)."""
-    return Habits(level.alpha, -level.sigma, torch.ones_like(level.alpha))
+    length = torch.hypot(level.alpha, level.sigma)
+    return Habits(level.alpha / length.square(), -level.sigma / length, 1 / length)
 
 
 def data(level: Level) -> Habits:
-    """The network predicts the clean data itself."""
-    one = torch.ones_like(level.alpha)
-    return Habits(torch.zeros_like(one), one, one)
+    """The network predicts the clean data itself; it was trained with alpha^2 + sigma^2 = 1."""
+    length = torch.hypot(level.alpha, level.sigma)
+    return Habits(torch.zeros_like(length), torch.ones_like(length), 1 / length)
 
 
 def flow(level: Level) -> Habits:
     """The network predicts the velocity noise - clean, for alpha + sigma = 1 (Liu et al. 2022, eq. 1)."""
-    one = torch.ones_like(level.alpha)
-    return Habits(one, -level.sigma, one)
+    length = level.alpha + level.sigma
+    return Habits(1 / length, -level.sigma / length, 1 / length)
 
 
 def edm(level: Level, data_std: float = 0.5) -> Habits:
-    """EDM's preconditioning, for alpha = 1 (Karras et al. 2022, table 1)."""
-    variance = level.sigma.square() + data_std**2
-    return Habits(data_std**2 / variance, level.sigma * data_std / variance.sqrt(), variance.rsqrt())
+    """EDM's preconditioning (Karras et al. 2022, table 1), which is for alpha = 1."""
+    std = torch.hypot(level.sigma, data_std * level.alpha)  # of the noisy data
+    return Habits(data_std**2 * level.alpha / std.square(), level.sigma * data_std / std, 1 / std)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ def flow_time(level: Level) -> Tensor:
 
 
 def edm_noise(level: Level) -> Tensor:
-    """log(sigma) / 4 (Karras et al. 2022, table 1); finite at sigma = 0."""
-    return level.sigma.clamp(min=torch.finfo(level.sigma.dtype).tiny).log() / 4
+    """log(sigma / alpha) / 4 (Karras et al. 2022, table 1), finite at both ends."""
+    ends = torch.finfo(level.sigma.dtype)
+    return (level.sigma / level.alpha).clamp(ends.tiny, ends.max).log() / 4
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from torch import Tensor
 from sfumato import __version__
 from sfumato.data.pictures import to_image
 from sfumato.devices import choose_device
-from sfumato.diffusion.levels import timetable
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.solvers import SOLVERS
+from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.pipelines import model as models
 from sfumato.pipelines.denoising import prompted

@@ -9,10 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.checkpoints.scheduler import Diffusion
-from sfumato.diffusion.levels import Flow, timetable
 from sfumato.diffusion.noise import Noise
 from sfumato.diffusion.parameterisation import Network
+from sfumato.diffusion.processes import Flow
 from sfumato.diffusion.sampling import State, sample
+from sfumato.diffusion.times import timetable
 from sfumato.networks.unet import UNet
 from sfumato.networks.upsampler import enlarge
 

@@ -15,9 +15,9 @@ from sfumato.checkpoints.folder import load_part, save_part
 from sfumato.checkpoints.scheduler import Diffusion
 from sfumato.data.pictures import grid, to_image
 from sfumato.diffusion import losses
-from sfumato.diffusion.levels import timetable
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last, sample
+from sfumato.diffusion.times import timetable
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import unet_config

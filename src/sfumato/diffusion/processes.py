@@ -1,0 +1,120 @@
+"""Processes: paths of levels from clean (t = 0) to noise (t = 1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sfumato.diffusion.levels import Level
+
+
+@dataclass(frozen=True)
+class BetaTable:
+    """A variance-preserving process given by a table of betas (Ho et al. 2020, section 2).
+
+    Row i, timestep i of the literature, stands at t = (i + 1) / N; t = 0 is clean. Between two rows beta is constant,
+    so that log alpha^2 is linear in t.
+    """
+
+    betas: tuple[float, ...]
+    log_alphas: Tensor = field(init=False, repr=False, compare=False)  # (N + 1,), float64: log alpha at i / N
+
+    def __post_init__(self) -> None:
+        steps = torch.log1p(-torch.tensor(self.betas, dtype=torch.float64)) / 2
+        object.__setattr__(self, "log_alphas", torch.cat([steps.new_zeros(1), steps.cumsum(0)]))
+
+    def __len__(self) -> int:
+        return len(self.betas)
+
+    def __call__(self, t: Float[Tensor, "*b"]) -> Level:
+        table = self.log_alphas.to(t.device)
+        place = t.double().clamp(0, 1) * len(self)
+        row = place.long().clamp(max=len(self) - 1)
+        log_alpha = torch.lerp(table[row], table[row + 1], place - row)
+        return Level(log_alpha.exp(), (-torch.expm1(2 * log_alpha)).sqrt())
+
+    def time(self, level: Level) -> Float[Tensor, "*b"]:
+        table = self.log_alphas.to(level.alpha.device)
+        # log alpha of the variance-preserving level with the same ratio alpha / sigma, accurate at both ends
+        alpha, sigma = level.alpha.double(), level.sigma.double()
+        log_alpha = (alpha / torch.hypot(alpha, sigma)).log().clamp(table[-1].item(), 0)
+        row = torch.searchsorted(-table, -log_alpha.contiguous(), right=True).clamp(1, len(self)) - 1
+        return (row + (log_alpha - table[row]) / (table[row + 1] - table[row])) / len(self)
+
+
+def linear_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> BetaTable:
+    """Betas that grow linearly (Ho et al. 2020, section 4)."""
+    return BetaTable(tuple(torch.linspace(start, end, steps, dtype=torch.float64).tolist()))
+
+
+def scaled_linear_betas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> BetaTable:
+    """Betas whose square roots grow linearly: the latent diffusion models' choice (Rombach et al. 2022)."""
+    roots = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64)
+    return BetaTable(tuple(roots.square().tolist()))
+
+
+def cosine_betas(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> BetaTable:
+    """Betas of the squared-cosine schedule (Nichol & Dhariwal 2021, eq. 17)."""
+    times = torch.arange(steps + 1, dtype=torch.float64) / steps
+    alphas_cumprod = ((times + offset) / (1 + offset) * math.pi / 2).cos().square()
+    return BetaTable(tuple((1 - alphas_cumprod[1:] / alphas_cumprod[:-1]).clamp(max=largest).tolist()))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """The continuous cosine process: alpha = cos(pi t / 2), sigma = sin(pi t / 2), pure noise at t = 1.
+
+    Salimans & Ho 2022 train with it.
+    """
+
+    def __call__(self, t: Float[Tensor, "*b"]) -> Level:
+        t = t.double()
+        return Level(((1 - t) * math.pi / 2).sin(), (t * math.pi / 2).sin())  # the sine of 1 - t is exactly 0 at t = 1
+
+    def time(self, level: Level) -> Float[Tensor, "*b"]:
+        return torch.atan2(level.sigma.double(), level.alpha.double()) * 2 / math.pi
+
+
+@dataclass(frozen=True)
+class Karras:
+    """The variance-exploding process of EDM: alpha = 1, sigma from `low` to `high` (Karras et al. 2022, eq. 5).
+
+    At t = 0 sigma is `low`, not 0: a timetable adds the clean level after it.
+    """
+
+    low: float = 0.002
+    high: float = 80.0
+    rho: float = 7.0
+
+    def __call__(self, t: Float[Tensor, "*b"]) -> Level:
+        low, high = self.low ** (1 / self.rho), self.high ** (1 / self.rho)
+        sigma = (low + t.double() * (high - low)) ** self.rho
+        return Level(torch.ones_like(sigma), sigma)
+
+    def time(self, level: Level) -> Float[Tensor, "*b"]:
+        low, high = self.low ** (1 / self.rho), self.high ** (1 / self.rho)
+        return ((level.sigma.double() / level.alpha.double()) ** (1 / self.rho) - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Rectified flow, the straight line from data to noise: alpha = 1 - s, sigma = s.
+
+    s is t moved toward noise by `shift` (1 leaves it): s = shift t / (1 + (shift - 1) t).
+    Liu et al. 2022, eq. 1; the shift is that of Esser et al. 2024, eq. 23.
+    """
+
+    shift: float = 1.0
+
+    def __call__(self, t: Float[Tensor, "*b"]) -> Level:
+        t = t.double()
+        sigma = self.shift * t / (1 + (self.shift - 1) * t)
+        return Level(1 - sigma, sigma)
+
+    def time(self, level: Level) -> Float[Tensor, "*b"]:
+        sigma = level.sigma.double() / (level.sigma.double() + level.alpha.double())
+        return sigma / (self.shift - (self.shift - 1) * sigma)
