@@ -178,10 +178,11 @@ class Pipeline:
         denoise = prompted(
             model.unet, model.diffusion, states, self.encode([""])[0], plan.guidance_scale, self.pictures_a_pass
         )
+        method = SOLVERS[plan.solver]
         levels = timetable(model.diffusion.process, plan.num_inference_steps)
         shape = (len(seeds), model.unet.config.in_channels, *self._latent_size(plan))
         start = noise(torch.empty(shape, device=model.device)) * levels.sigma[0].item()
-        return sample(denoise, start, levels, noise, SOLVERS[plan.solver])
+        return sample(denoise, start, method.route(levels), noise, method.step)
 
     def decode(self, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
         """Latents to pictures in about [-1, 1]."""
