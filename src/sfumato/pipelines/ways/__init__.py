@@ -9,6 +9,7 @@ from sfumato.pipelines.ways.way import Way
 
 WAYS: dict[str, Callable[[Model], Way]] = {
     "latents": Latents,
+    "pixels": Latents,
 }
 
 
