@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sfumato.errors import RecipeError
+from sfumato.training import ways
+from sfumato.training.ways import WAYS, Way
 
-STAGES = ("autoencoder", "clip", "denoiser", "upsampler")
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 Size = Literal["tiny", "small", "base", "large"]
@@ -76,15 +78,17 @@ class Clip(Training):
 
 
 class Denoiser(Training):
-    """The U-Net over latents."""
+    """The U-Net over latents or pixels."""
 
+    patch: Literal[1, 2, 4, 8] = 1  # pixels a side that it takes together, where there is no autoencoder
     channels: Channels | None = None
     layers: Count | None = None
     process: Literal["flow", "linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample", "velocity"] = "v_prediction"
-    shift: Annotated[float, Field(gt=0)] = 1.0  # of flow's times toward noise
+    shift: Annotated[float, Field(gt=0)] = 1.0  # toward noise, so many times more of it; larger pictures want more
     times: Literal["uniform", "logit_normal"] = "uniform"
     weight: Literal["plain", "snr", "min_snr", "velocity"] = "plain"
+    experts: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # times at which one U-Net hands over to the next
     drop_caption: Share = 0.1  # how often the prompt is left empty, for classifier-free guidance
 
     @model_validator(mode="after")
@@ -93,11 +97,18 @@ class Denoiser(Training):
             raise ValueError("process 'flow' and prediction 'velocity' go together")
         return self
 
+    @model_validator(mode="after")
+    def _experts_stand_in_order(self) -> Denoiser:
+        if any(late <= early for early, late in pairwise(self.experts)):
+            raise ValueError(f"the times of experts grow from clean to noise, unlike {list(self.experts)}")
+        return self
+
 
 class Upsampler(Training):
     """The U-Net over pixels that makes the final size."""
 
     factor: Literal[1, 2, 4] = 2  # 1 for no upsampler
+    stages: Count = 1  # upsamplers in a row, each of which enlarges `factor` times
     channels: Channels | None = None
     layers: Count | None = None
     crop: Count = 64  # side of the pieces it is trained on, in final pixels
@@ -120,6 +131,7 @@ class Recipe(Table):
     """A whole training."""
 
     name: str = "custom"
+    way: Way = "latents"
     description: str = ""
     licence: str = "unknown"  # of the finished weights
     seed: int = 0
@@ -133,10 +145,9 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Recipe:
-        if self.data.size % self.autoencoder.factor:
-            raise ValueError(
-                f"data.size {self.data.size} is not a multiple of autoencoder.factor {self.autoencoder.factor}"
-            )
+        if self.data.size % self.compression:
+            what = "autoencoder.factor" if "autoencoder" in WAYS[self.way] else "denoiser.patch"
+            raise ValueError(f"data.size {self.data.size} is not a multiple of {what} {self.compression}")
         if self.autoencoder.channels and len(self.autoencoder.channels) != self.autoencoder.factor.bit_length():
             raise ValueError(
                 f"autoencoder.channels names {len(self.autoencoder.channels)} resolutions; a factor of "
@@ -146,7 +157,7 @@ class Recipe(Table):
             raise ValueError(
                 f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
             )
-        sides = {"denoiser": self.data.size // self.autoencoder.factor, "upsampler": self.upsampler.crop}
+        sides = {"denoiser": self.data.size // self.compression, "upsampler": self.upsampler.crop}
         for name, side in sides.items():
             levels = len(getattr(self, name).channels or ())
             if levels and side % 2 ** (levels - 1):
@@ -154,18 +165,41 @@ class Recipe(Table):
         return self
 
     @property
+    def compression(self) -> int:
+        """How many pixels a side each place of the denoiser's maps stands for."""
+        return self.autoencoder.factor if "autoencoder" in WAYS[self.way] else self.denoiser.patch
+
+    @property
+    def upsamplers(self) -> int:
+        """How many upsamplers follow each other."""
+        return self.upsampler.stages if "upsampler" in WAYS[self.way] and self.upsampler.factor > 1 else 0
+
+    @property
     def final_size(self) -> int:
         """Side of the finished pictures, in pixels."""
-        return self.data.size * self.upsampler.factor
-
-    def stage(self, name: str) -> Training:
-        """The table of a stage."""
-        return getattr(self, name)
+        return self.data.size * self.upsampler.factor**self.upsamplers
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that this recipe trains, in their order."""
-        return STAGES if self.upsampler.factor > 1 else STAGES[:-1]
+        """The stages that this recipe trains, in their order; those of a repeated table are numbered."""
+        repeated = {"denoiser": len(self.denoiser.experts) + 1, "upsampler": self.upsamplers}
+        return tuple(
+            ways.numbered(table, number + 1) for table in WAYS[self.way] for number in range(repeated.get(table, 1))
+        )
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """The stages that must be complete before this one."""
+        table, number = ways.table_of(name)
+        before = (ways.numbered(table, number - 1),) if table == "denoiser" and number > 1 else ()
+        return WAYS[self.way][table] + before
+
+    def stage(self, name: str) -> Training:
+        """The table of a stage."""
+        return getattr(self, ways.table_of(name)[0])
+
+    def with_stage(self, name: str, table: Training) -> Recipe:
+        """The recipe with another table for a stage."""
+        return self.model_copy(update={ways.table_of(name)[0]: table})
 
 
 def names() -> list[str]:
