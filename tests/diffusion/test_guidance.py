@@ -233,7 +233,7 @@ def test_cfg_plus_plus_finds_the_place_of_every_sample_in_its_timetable():
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("longest", [0.5, 3.0, math.inf])
+@pytest.mark.parametrize("longest", [0.05, 0.3, math.inf])
 def test_projected_guidance_is_algorithm_1_of_sadat_et_al(eta, longest):
     rule, scale, beta = projected(7.0, eta, longest, Momentum(-0.5)), 7.0, -0.5
     before = torch.zeros(3, 4, 5, 5, dtype=F64)
@@ -244,7 +244,7 @@ def test_projected_guidance_is_algorithm_1_of_sadat_et_al(eta, longest):
         made = rule(good, bad, Level(torch.tensor(0.5), torch.tensor(0.5)))
         for i in range(3):
             away, towards = before[i].flatten(), good[i].flatten()
-            away = away * min(1.0, longest / away.norm().item())
+            away = away * min(1.0, longest * 10 / away.norm().item())  # of 100 numbers
             along = (away @ towards) / (towards @ towards) * towards
             truth = towards + (scale - 1) * (away - along + eta * along)
             assert torch.allclose(made[i].flatten(), truth, rtol=1e-9)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sfumato.diffusion.levels import Level, lay_out
@@ -150,15 +151,15 @@ def projected(
 ) -> Rule:
     """Adaptive projected guidance: good + (scale - 1) * the part of good - bad that is orthogonal to good.
 
-    The parallel part, which oversaturates, is kept by the factor `parallel` (eta; 1 is `scaled`). Differences longer
-    than `longest` (r, the Euclidean length of a whole sample) are shortened to it. Pure without momentum.
+    The parallel part, which oversaturates, is kept by the factor `parallel` (eta; 1 is `scaled`). Differences whose
+    root mean square over a sample is above `longest` are shortened to it. Pure without momentum.
 
-    Sadat et al. 2024, algorithm 1.
+    Sadat et al. 2024, algorithm 1, where r = longest * sqrt(numbers of a sample).
     """
 
     def combine(good: Tensor, bad: Tensor, level: Level) -> Tensor:
         away = momentum(good - bad) if momentum else good - bad
-        length, along = _per_sample(_length, away), _per_sample(_unit, good)
+        length, along = _per_sample(_root_mean_square, away), _per_sample(_unit, good)
         away = away * (longest / length).clamp(max=1)  # nothing is shortened where the length is 0
         parallel_part = _per_sample(torch.sum, away * along) * along
         share = lay_out(scale, length) - 1
@@ -184,9 +185,9 @@ def _std(sample: Tensor) -> Tensor:
     return sample.std(correction=0)
 
 
-def _length(sample: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(sample)
+def _root_mean_square(sample: Tensor) -> Tensor:
+    return sample.square().mean().sqrt()
 
 
 def _unit(sample: Tensor) -> Tensor:
-    return sample / _length(sample).clamp(min=torch.finfo(sample.dtype).tiny)
+    return F.normalize(sample.flatten(), dim=0, eps=torch.finfo(sample.dtype).tiny).reshape(sample.shape)

@@ -24,8 +24,9 @@ from sfumato.diffusion.solvers import SOLVERS
 from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.pipelines import model as models
-from sfumato.pipelines.denoising import prompted
+from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.keepsake import save_picture
+from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.upsampling import upsample
@@ -151,10 +152,10 @@ class Pipeline:
     def run(self, requests: Sequence[Request]) -> Iterator[Step]:
         """Generate a batch of requests that differ in prompt and seed at most."""
         plan, seeds = requests[0], [request.seed for request in requests]
-        for prompt in dict.fromkeys(request.prompt for request in requests):
-            self._warn(prompt)
-        states = self.encode([request.prompt for request in requests])
-        for state in self.denoise(states, seeds, plan):
+        for text in dict.fromkeys(text for request in requests for text in request.texts):
+            self._warn(text)
+        prompts = [request.prompt for request in requests]
+        for state in self.denoise(self.encode(prompts), seeds, plan, prompts):
             yield Step("denoise", state.step, state.steps, partial(self._shown, state.clean))
         small = self.decode(state.noisy)
         if self.model.upsampler is None or plan.upsampler_steps == 0:
@@ -172,13 +173,17 @@ class Pipeline:
         }
         return torch.cat([states[text] for text in prompts])
 
-    def denoise(self, states: Float[Tensor, "b t d"], seeds: Sequence[int], plan: Request) -> Iterator[State]:
-        """From pure noise to latents, a step at a time."""
-        model, noise = self.model, per_sample_noise(seeds)
-        denoise = prompted(
-            model.unet, model.diffusion, states, self.encode([""])[0], plan.guidance_scale, self.pictures_a_pass
-        )
+    def _states(self, text: str) -> Float[Tensor, "t d"]:
+        return self.encode([text])[0]
+
+    def denoise(
+        self, states: Float[Tensor, "b t d"], seeds: Sequence[int], plan: Request, prompts: Sequence[str] = ()
+    ) -> Iterator[State]:
+        """From pure noise to latents, a step at a time; `prompts` are those of the states, for guidance by CLIP."""
+        model, noise, passes = self.model, per_sample_noise(seeds), self.pictures_a_pass
         levels = timetable(model.diffusion.process, plan.num_inference_steps)
+        alike = likeness(model, prompts, plan.mix, passes) if plan.guidance == "clip" else None
+        denoise = asked_for(model.unet, model.diffusion, states, self._states, plan, levels, alike, passes)
         shape = (len(seeds), model.unet.config.in_channels, *self._latent_size(plan))
         start = noise(torch.empty(shape, device=model.device)) * levels.sigma[0].item()
         return sample(denoise, start, levels, noise, SOLVERS[plan.solver])
