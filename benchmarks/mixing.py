@@ -51,9 +51,10 @@ def main() -> None:
             settings = {"num_inference_steps": given.steps, "guidance_scale": scale, "upsampler_steps": 0}
             result = pipeline(FROM, count=given.count, seed=0, mix=((TO, 0.5),), mix_how=how, **settings)
             said = judge.probabilities(from_images(result.pictures))
-            one, seven = ((said.argmax(1) == column).float().mean().item() for column in columns)
+            one, seven = (int((said.argmax(1) == column).sum()) for column in columns)
+            shares = [count / given.count for count in (one, seven, given.count - one - seven)]
             sure = said.max(1).values.mean().item()
-            print(f"{how:<10} {scale:>5g} {one:>6.1%} {seven:>6.1%} {1 - one - seven:>6.1%} {sure:>6.2f}", flush=True)
+            print(f"{how:<10} {scale:>5g}", *(f"{share:>6.1%}" for share in shares), f"{sure:>6.2f}", flush=True)
 
 
 def made(pipeline: Pipeline, seed: int, weight: float, how: str) -> Image.Image:

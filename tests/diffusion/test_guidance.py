@@ -202,7 +202,7 @@ def test_the_interval_is_asked_of_every_sample_for_itself():
 @each_process
 @pytest.mark.parametrize("strength", [0.0, 0.3, 0.6, 1.0])
 def test_a_ddim_step_with_cfg_plus_plus_is_the_update_of_the_paper(process, strength):
-    """Chung et al. 2024, algorithm 2: the guided estimate of clean data with the unguided noise."""
+    """Chung et al. 2024: the guided estimate of clean data with the unguided noise."""
     levels = timetable(process, 8)
     denoise = guided(GOOD, BAD, plus_plus(strength, levels))
     noisy = noisy_at(levels[0])
@@ -234,7 +234,7 @@ def test_cfg_plus_plus_finds_the_place_of_every_sample_in_its_timetable():
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("longest", [0.05, 0.3, math.inf])
-def test_projected_guidance_is_algorithm_1_of_sadat_et_al(eta, longest):
+def test_projected_guidance_is_that_of_sadat_et_al(eta, longest):
     rule, scale, beta = projected(7.0, eta, longest, Momentum(-0.5)), 7.0, -0.5
     before = torch.zeros(3, 4, 5, 5, dtype=F64)
     generator = torch.Generator().manual_seed(2)

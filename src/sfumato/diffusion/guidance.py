@@ -28,8 +28,9 @@ def guided(good: Denoise, bad: Denoise, rule: Rule | Weight) -> Denoise:
 
     - classifier-free: the model without the condition, or with a negative prompt (Ho & Salimans 2022);
     - autoguidance: a weaker model with the same condition, such as an earlier checkpoint, a shorter average of the
-      weights, or a network of fewer channels (Karras et al. 2024, eq. 4);
-    - perturbed attention: the model itself with its attention in the dark (Ahn et al. 2024, eq. 15).
+      weights, or a network of fewer channels (Karras et al. 2024, "Guiding a
+      diffusion model with a bad version of itself");
+    - perturbed attention: the model itself with its attention in the dark (Ahn et al. 2024).
     """
     combine = _rule(rule)
 
@@ -56,7 +57,7 @@ def guided_in_one_pass(branches: Denoise, rule: Rule | Weight, shares: Sequence[
 def within(inside: Denoise, outside: Denoise, low: Weight = 0.0, high: Weight = math.inf) -> Denoise:
     """`inside` where low < sigma / alpha <= high, `outside` elsewhere: guidance in a limited interval of levels.
 
-    Kynkäänniemi et al. 2024, eq. 5, with the guided model inside and the conditional model alone outside. What no
+    Kynkäänniemi et al. 2024, with the guided model inside and the conditional model alone outside. What no
     sample of the batch needs is not evaluated.
     """
 
@@ -109,8 +110,8 @@ def rescaled(rule: Rule | Weight, amount: Weight = 0.7) -> Rule:
 def plus_plus(strength: Weight, levels: Level) -> Rule:
     """CFG++, for a sampling run along the timetable `levels`, (steps + 1,) or (steps + 1, B).
 
-    The guided estimate of the clean data, and the noise of the bad one (Chung et al. 2024, algorithm 2, where the
-    strength is lambda, between 0 and 1). To a solver of order 1 that is a scale which depends on the step,
+    The guided estimate of the clean data, and the noise of the bad one (Chung et al. 2024, where the strength is
+    lambda, between 0 and 1). To a solver of order 1 that is a scale which depends on the step,
 
         strength / (1 - (alpha_here sigma_there) / (sigma_here alpha_there)),
 
@@ -133,7 +134,7 @@ def plus_plus(strength: Weight, levels: Level) -> Rule:
 class Momentum:
     """The running difference of adaptive projected guidance: a memory, so make a new one for every sampling run.
 
-    Below 0 it pushes each step away from the ones before (Sadat et al. 2024, section 4.3; about -0.5). A solver that
+    Below 0 it pushes each step away from the ones before (Sadat et al. 2024; about -0.5). A solver that
     asks twice a step moves it twice.
     """
 
@@ -154,7 +155,8 @@ def projected(
     The parallel part, which oversaturates, is kept by the factor `parallel` (eta; 1 is `scaled`). Differences whose
     root mean square over a sample is above `longest` are shortened to it. Pure without momentum.
 
-    Sadat et al. 2024, algorithm 1, where r = longest * sqrt(numbers of a sample).
+    Sadat et al. 2024, "Eliminating oversaturation and artifacts of high guidance scales", whose r is longest * sqrt(the
+    count of a sample's numbers).
     """
 
     def combine(good: Tensor, bad: Tensor, level: Level) -> Tensor:

@@ -65,7 +65,7 @@ def spherical(contexts: Sequence[Float[Tensor, "*s d"]], weights: Sequence[float
 
 
 def slerp(a: Float[Tensor, "*s d"], b: Float[Tensor, "*s d"], t: float) -> Float[Tensor, "*s d"]:
-    """From a (t = 0) to b (t = 1): directions turn at an even pace, lengths change evenly (Shoemake 1985, section 3.3).
+    """From a (t = 0) to b (t = 1): directions turn at an even pace, lengths change evenly (Shoemake 1985).
 
     Where the directions are equal, or opposite so that no shortest way exists, the way is straight.
     """

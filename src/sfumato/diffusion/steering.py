@@ -1,7 +1,7 @@
 """Steering: a denoiser pushed uphill on the probability of what is wanted, by the gradient of a stranger.
 
 By Tweedie's formula clean = (noisy + sigma^2 * score) / alpha, and a condition y adds to the score of the noisy data
-the gradient of log p(y | noisy) (Dhariwal & Nichol 2021, eq. 10). So for every process
+the gradient of log p(y | noisy) (Dhariwal & Nichol 2021, section 4.2). So for every process
 
     clean given y = clean + sigma^2 / alpha * gradient of log p(y | noisy)
 
@@ -47,7 +47,7 @@ def classifier_guided(
 def universally_guided(
     denoise: Denoise, log_probability: Callable[[Tensor], Float[Tensor, " b"]], scale: Weight = 1.0
 ) -> Denoise:
-    """Steered by a classifier of clean data, through the denoiser (Bansal et al. 2023, section 3.1).
+    """Steered by a classifier of clean data, through the denoiser (universal guidance, Bansal et al. 2023).
 
     log p(y | noisy) is taken as log_probability(estimate of the clean data), whose gradient runs back through the
     network: exact where the estimate is certain. In pure noise a network's small errors grow by the factor
@@ -74,7 +74,7 @@ def steered_at_estimate(
 
     clean + scale * variance * gradient at the estimate, where variance = data_std^2 sigma^2 / (data_std^2 alpha^2 +
     sigma^2) is how uncertain the clean data is, as if it were Gaussian (Song et al. 2023, "Pseudoinverse-guided
-    diffusion models", section 3.2). It stands for sigma^2 / alpha times the denoiser's derivative, which it equals for
+    diffusion models"). It stands for sigma^2 / alpha times the denoiser's derivative, which it equals for
     such data.
     """
 

@@ -72,7 +72,7 @@ class Attention(nn.Module):
         """Attends from `x` to `context`; `bias` as in `attend`.
 
         In the samples that are `blind` every token sees itself alone: the identity stands for the map of attention
-        (Ahn et al. 2024, eq. 14). That is for attention of tokens to one another.
+        (Ahn et al. 2024). That is for attention of tokens to one another.
         """
         context = x if context is None else context
         values = self.to_v(context)

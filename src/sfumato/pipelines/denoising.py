@@ -27,7 +27,7 @@ from sfumato.diffusion.steering import steered_at_estimate
 from sfumato.networks.unet import UNet
 from sfumato.pipelines.request import Request
 
-MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024, table 9)
+MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024)
 
 
 def prompted(
