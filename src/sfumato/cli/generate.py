@@ -46,7 +46,9 @@ def generate(
     ] = None,
     mix_how: Annotated[str, typer.Option(help="spherical, linear or branches.")] = "spherical",
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
-    solver: Annotated[str, typer.Option(help="dpmpp-2m, euler, heun or ddpm.")] = "dpmpp-2m",
+    solver: Annotated[
+        str, typer.Option(help="dpmpp-2m, euler, unipc-2, ddpm, ...; a wrong name lists all.")
+    ] = "dpmpp-2m",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("pictures"),
     grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,

@@ -28,8 +28,8 @@ def guided(good: Denoise, bad: Denoise, rule: Rule | Weight) -> Denoise:
 
     - classifier-free: the model without the condition, or with a negative prompt (Ho & Salimans 2022);
     - autoguidance: a weaker model with the same condition, such as an earlier checkpoint, a shorter average of the
-      weights, or a network of fewer channels (Karras et al. 2024, "Guiding a
-      diffusion model with a bad version of itself");
+      weights, or a network of fewer channels (Karras et al. 2024, "Guiding a diffusion model with a
+      bad version of itself");
     - perturbed attention: the model itself with its attention in the dark (Ahn et al. 2024).
     """
     combine = _rule(rule)
@@ -122,11 +122,11 @@ def plus_plus(strength: Weight, levels: Level) -> Rule:
     def combine(good: Tensor, bad: Tensor, level: Level) -> Tensor:
         here = level.log_snr.reshape(1, -1).to(table)
         later = table > here + 1e-6
-        there = table.expand(-1, later.shape[1]).gather(0, later.int().argmax(0, keepdim=True))
-        portion = torch.where(later.any(0), -torch.expm1(here - there), 1.0)  # of the way to clean; 1 from pure noise
-        return scaled(torch.as_tensor(strength, dtype=table.dtype, device=table.device) / portion.flatten())(
-            good, bad, level
-        )
+        there = torch.where(later, table, math.inf).amin(0)
+        portion = torch.where(
+            later.any(0), -torch.expm1(here[0] - there), 1.0
+        )  # of the way to clean; 1 from pure noise
+        return scaled(torch.as_tensor(strength, dtype=table.dtype, device=table.device) / portion)(good, bad, level)
 
     return combine
 

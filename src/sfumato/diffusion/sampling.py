@@ -21,7 +21,7 @@ class State:
     steps: int  # steps in all
     level: Level  # the level that `noisy` has now; clean after the last step
     noisy: Tensor  # (B, ...)
-    clean: Tensor  # (B, ...) the estimate of the clean data that began this step
+    clean: Tensor  # (B, ...) the estimate of the clean data that began this step, or the last one before it
 
 
 def sample(
@@ -32,7 +32,7 @@ def sample(
     `start` (B, ...) is noisy data at levels[first] (pure noise times sigma at 0); `levels` is a timetable, its fields
     (steps + 1,) or (steps + 1, B) for levels that differ per sample. `noise` feeds the solvers that add noise back.
     """
-    noisy, memory, steps = start, None, len(levels) - 1
+    noisy, clean, memory, steps = start, start, None, len(levels) - 1
     for step in range(first, steps):
         here, there = levels[step], levels[step + 1]
         estimates: list[Tensor] = []
@@ -42,7 +42,8 @@ def sample(
             return seen[-1]
 
         noisy, memory = solver(watched, noisy, here, there, memory, noise)
-        yield State(step + 1, steps, there, noisy, estimates[0])
+        clean = estimates[0] if estimates else clean  # a step that only adds noise asks for none
+        yield State(step + 1, steps, there, noisy, clean)
 
 
 def last(states: Iterator[State]) -> Tensor:

@@ -181,16 +181,14 @@ class Pipeline:
     ) -> Iterator[State]:
         """From pure noise to latents, a step at a time; `prompts` are those of the states, for guidance by CLIP."""
         model, noise, passes = self.model, per_sample_noise(seeds), self.pictures_a_pass
-        levels = timetable(model.diffusion.process, plan.num_inference_steps)
-        alike = (
-            likeness(model, prompts or [plan.prompt] * len(seeds), plan.mix, passes)
-            if plan.guidance == "clip"
-            else None
-        )
+        method = SOLVERS[plan.solver]
+        levels = method.route(timetable(model.diffusion.process, plan.num_inference_steps))
+        prompts = prompts or [plan.prompt] * len(seeds)
+        alike = likeness(model, prompts, plan.mix, passes) if plan.guidance == "clip" else None
         denoise = asked_for(model.unet, model.diffusion, states, self._states, plan, levels, alike, passes)
         shape = (len(seeds), model.unet.config.in_channels, *self._latent_size(plan))
         start = noise(torch.empty(shape, device=model.device)) * levels.sigma[0].item()
-        return sample(denoise, start, levels, noise, SOLVERS[plan.solver])
+        return sample(denoise, start, levels, noise, method.step)
 
     def decode(self, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
         """Latents to pictures in about [-1, 1]."""
