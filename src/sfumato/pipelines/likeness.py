@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +32,7 @@ def likeness(
         )
     with torch.inference_mode(False), torch.no_grad():  # gradients run through all that is made here
         dtype = model.text_encoder.text_projection.weight.dtype
-        encoder = _image_encoder(model.folder, dtype, str(model.device))
+        encoder = load_part(model.folder, "image_encoder", dtype, str(model.device))
         texts = [_direction(model, prompts)]
         texts += [_direction(model, [text]).expand_as(texts[0]) for text, _ in mix]
         weights = [weight for _, weight in mix]
@@ -60,8 +57,3 @@ def _direction(model: Model, texts: Sequence[str]) -> Float[Tensor, "b p"]:
     """Text by text, so that none depends on its neighbours."""
     ids = [model.tokenizer.encode([text]).to(model.device) for text in texts]
     return F.normalize(torch.cat([model.text_encoder(one).projected for one in ids]).float(), dim=1)
-
-
-@lru_cache(maxsize=1)
-def _image_encoder(folder: Path, dtype: torch.dtype, device: str) -> Any:
-    return load_part(folder, "image_encoder", dtype, device)
