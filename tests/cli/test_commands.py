@@ -41,6 +41,13 @@ def test_nothing_a_person_made_is_overwritten(tmp_path):
     assert [name.rsplit("/")[-1] for name in names] == ["7-3.png", "7-3-2.png"]
 
 
+def test_a_mixed_and_guided_picture_replays_again(tmp_path):
+    mixed = ["--mix", "a handwritten seven=0.5", "--mix-how", "branches", "--interval", "0.3:5", "--rescale", "0.5"]
+    done = sfumato("generate", "a handwritten one", *QUICK, "--guide", "apg", "--negative", "8", *mixed, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the same pixels" in sfumato("replay", done.stdout.strip(), cwd=tmp_path).stdout
+
+
 def test_words_the_model_never_saw_are_named(tmp_path):
     done = sfumato("generate", "a purple seven", *QUICK, "--out", tmp_path)
     assert done.returncode == 0
@@ -55,6 +62,9 @@ def test_words_the_model_never_saw_are_named(tmp_path):
         (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),
         (["generate", "7", "--model", "no/such"], 1, "no/such"),
         (["generate", "7", "--device", "abacus"], 2, "abacus"),
+        (["generate", "7", "--mix", "one"], 2, "--mix takes a prompt and its weight"),
+        (["generate", "7", "--interval", "5"], 2, "--interval takes LOW:HIGH"),
+        (["generate", "7", "--guide", "magic"], 2, "There is no guidance 'magic'"),
         (["generate"], 2, "Missing argument"),
         (["replay", "nothing.png"], 2, "There is no picture"),
         (["info", "."], 1, "no model_index.json"),

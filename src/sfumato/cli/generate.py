@@ -31,7 +31,20 @@ def generate(
     number: Annotated[int, typer.Option("-n", "--number", min=1, max=10_000, help="How many pictures.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Of the first picture; the next ones have seed + 1, ...")] = None,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 20,
-    guidance: Annotated[float, typer.Option(help="How strongly the prompt steers; 1 is no guidance.")] = 4.0,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="How strongly the prompt steers, 1 is not; else as suits its kind, 4 for cfg."),
+    ] = None,
+    guide: Annotated[str, typer.Option(help="Kind of guidance: cfg, cfg++, apg, pag or clip.")] = "cfg",
+    negative: Annotated[str, typer.Option(help="What the picture does not show, in words.")] = "",
+    rescale: Annotated[float, typer.Option(help="0 to 1: take back the contrast that guidance adds.")] = 0.0,
+    interval: Annotated[
+        str | None, typer.Option(help="LOW:HIGH, guide only between these levels of noise, as sigma / alpha.")
+    ] = None,
+    mix: Annotated[
+        list[str] | None, typer.Option(help='"other prompt=0.4": mixed in, the prompt keeps the rest of 1. Repeatable.')
+    ] = None,
+    mix_how: Annotated[str, typer.Option(help="spherical, linear or branches.")] = "spherical",
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[
         str, typer.Option(help="dpmpp-2m, euler, unipc-2, ddpm, ...; a wrong name lists all.")
@@ -60,6 +73,12 @@ def generate(
         solver=solver,
         width=width,
         height=height,
+        guidance=guide,
+        negative_prompt=negative,
+        guidance_rescale=rescale,
+        guidance_interval=_interval(interval),
+        mix=tuple(_part(text) for text in mix or ()),
+        mix_how=mix_how,
     )
     began = time.monotonic()
     made = []
@@ -133,3 +152,25 @@ def _sides(size: str | None) -> tuple[int | None, int | None]:
     if not match:
         raise PromptError(f"--size takes WIDTHxHEIGHT such as 64x96, or one number, not {size!r}.")
     return int(match[1]), int(match[2] or match[1])
+
+
+def _interval(text: str | None) -> tuple[float, float] | None:
+    from sfumato.errors import PromptError
+
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        raise PromptError(f"--interval takes LOW:HIGH such as 0.3:5, not {text!r}.") from None
+    return low, high
+
+
+def _part(text: str) -> tuple[str, float]:
+    from sfumato.errors import PromptError
+
+    prompt, _, weight = text.rpartition("=")
+    try:
+        return prompt, float(weight)
+    except ValueError:
+        raise PromptError(f'--mix takes a prompt and its weight such as "an avocado=0.4", not {text!r}.') from None

@@ -58,9 +58,9 @@ class Level:
         return here.alpha * clean + here.sigma * noise
 
 
-def lay_out(value: Tensor, sample: Tensor) -> Tensor:
+def lay_out(value: Tensor | float, sample: Tensor) -> Tensor:
     """A number per sample, () or (B,), shaped (B, 1, ..., 1) to multiply a batch, in its dtype and on its device."""
-    value = value.to(sample)
+    value = torch.as_tensor(value, dtype=sample.dtype, device=sample.device)
     return value if value.ndim == 0 else value.reshape(-1, *[1] * (sample.ndim - 1))
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -66,10 +67,19 @@ class Attention(nn.Module):
         x: Float[Tensor, "b n c"],
         context: Float[Tensor, "b t d"] | None = None,
         bias: Float[Tensor, "b 1 1 t"] | None = None,
+        blind: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b n c"]:
-        """Attends from `x` to `context`; `bias` as in `attend`."""
+        """Attends from `x` to `context`; `bias` as in `attend`.
+
+        In the samples that are `blind` every token sees itself alone: the identity stands for the map of attention
+        (Ahn et al. 2024). That is for attention of tokens to one another.
+        """
         context = x if context is None else context
-        return self.to_out(attend(self.to_q(x), self.to_k(context), self.to_v(context), self.heads, bias))
+        values = self.to_v(context)
+        mixed = attend(self.to_q(x), self.to_k(context), values, self.heads, bias)
+        if blind is not None:
+            mixed = torch.where(blind[:, None, None], values, mixed)
+        return self.to_out(mixed)
 
 
 class GEGLU(nn.Module):
@@ -121,9 +131,13 @@ class BasicTransformerBlock(nn.Module):
         x: Float[Tensor, "b n c"],
         context: Float[Tensor, "b t d"] | None,
         bias: Float[Tensor, "b 1 1 t"] | None = None,
+        blind: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b n c"]:
-        """Keeps the shape; without a context the second attention looks at the pixels again."""
-        first = (context, bias) if self.only_cross else (None, None)
+        """Keeps the shape; without a context the second attention looks at the pixels again.
+
+        The pixels of `blind` samples do not look at one another in the first.
+        """
+        first = (context, bias) if self.only_cross else (None, None, blind)
         x = x + self.attn1(self.norm1(x), *first)
         x = x + self.attn2(self.norm2(x), context, bias)
         return x + self.ff(self.norm3(x))
@@ -169,13 +183,14 @@ class Transformer2DModel(nn.Module):
         x: Float[Tensor, "b c h w"],
         context: Float[Tensor, "b t d"] | None,
         bias: Float[Tensor, "b 1 1 t"] | None = None,
+        blind: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Keeps the shape."""
         size = x.shape[-2:]
         tokens = self.norm(x)
         tokens = self.proj_in(to_tokens(tokens)) if self.linear else to_tokens(self.proj_in(tokens))
         for block in self.transformer_blocks:
-            tokens = block(tokens, context, bias)
+            tokens = block(tokens, context, bias, blind)
         # The sum begins with x, so that its memory format is the result's.
         return x + (to_map(self.proj_out(tokens), size) if self.linear else self.proj_out(to_map(tokens, size)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +93,8 @@ class UNet(nn.Module):
         class_labels: Shaped[Tensor, "b *k"] | None = None,
         mask: Bool[Tensor, "b t"] | None = None,
         added: Mapping[str, Tensor] | None = None,
+        blind: Bool[Tensor, " b"] | None = None,
+        blind_stations: Collection[str] = ("mid",),
     ) -> Float[Tensor, "b k h w"]:
         """Looks once.
 
@@ -104,22 +106,25 @@ class UNet(nn.Module):
                 "timestep", vectors (b, k) for the others. Needed exactly where the configuration names classes.
             mask: which words to listen to; all by default.
             added: what Stable Diffusion XL also wants: "text_embeds" (b, p) and "time_ids" (b, 6).
+            blind: samples whose pixels do not look at one another, for perturbed-attention guidance (Ahn et al. 2024).
+            blind_stations: where they do not: any of "down", "mid" and "up".
 
         Raises:
             ValueError: `class_labels` or `added` is missing.
         """
         embedding = F.silu(self.embed(sample, timestep, class_labels, added))
         bias = None if mask is None else _bias(mask, sample.dtype)
+        down, mid, up = (blind if station in blind_stations else None for station in ("down", "mid", "up"))
         x = self.conv_in(2 * sample - 1 if self.config.center_input_sample else sample)
 
         skips = [x]
         for block in self.down_blocks:
-            x, states = block(x, embedding, encoder_hidden_states, bias)
+            x, states = block(x, embedding, encoder_hidden_states, bias, down)
             skips += states
         if self.mid_block is not None:
-            x = self.mid_block(x, embedding, encoder_hidden_states, bias)
+            x = self.mid_block(x, embedding, encoder_hidden_states, bias, mid)
         for block in self.up_blocks:
-            x = block(x, skips, embedding, encoder_hidden_states, bias)
+            x = block(x, skips, embedding, encoder_hidden_states, bias, up)
 
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sfumato.networks.attention import Transformer2DModel
@@ -36,13 +36,14 @@ class DownBlock(nn.Module):
         embedding: Float[Tensor, "b e"],
         context: Float[Tensor, "b t d"] | None,
         bias: Float[Tensor, "b 1 1 t"] | None,
+        blind: Bool[Tensor, " b"] | None = None,
     ) -> tuple[Float[Tensor, "b k h2 w2"], list[Tensor]]:
         """Gives the result, and every state on the way for the block opposite."""
         skips = []
         for resnet, attention in zip_longest(self.resnets, self.attentions):
             x = resnet(x, embedding)
             if attention is not None:
-                x = attention(x, context, bias)
+                x = attention(x, context, bias, blind)
             skips.append(x)
         for downsample in self.downsamplers:
             x = downsample(x)
@@ -64,12 +65,13 @@ class MidBlock(nn.Module):
         embedding: Float[Tensor, "b e"],
         context: Float[Tensor, "b t d"] | None,
         bias: Float[Tensor, "b 1 1 t"] | None,
+        blind: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Keeps the shape."""
         for resnet, attention in zip_longest(self.resnets, self.attentions):
             x = resnet(x, embedding)
             if attention is not None:
-                x = attention(x, context, bias)
+                x = attention(x, context, bias, blind)
         return x
 
 
@@ -94,12 +96,13 @@ class UpBlock(nn.Module):
         embedding: Float[Tensor, "b e"],
         context: Float[Tensor, "b t d"] | None,
         bias: Float[Tensor, "b 1 1 t"] | None,
+        blind: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b k h2 w2"]:
         """Takes its share off the end of `skips`, and grows to the size of the next one there."""
         for resnet, attention in zip_longest(self.resnets, self.attentions):
             x = resnet(torch.cat([x, skips.pop()], dim=1), embedding)
             if attention is not None:
-                x = attention(x, context, bias)
+                x = attention(x, context, bias, blind)
         for upsample in self.upsamplers:
             x = upsample(x, skips[-1].shape[-2:])  # not simply double: an odd size was rounded on the way down
         return x

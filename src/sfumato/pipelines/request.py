@@ -14,6 +14,13 @@ LONGEST_PROMPT = 10_000  # characters
 MOST_STEPS = 1000
 LARGEST_SIDE = 8192  # pixels
 LARGEST_SEED = 2**63 - 1
+MOST_PROMPTS = 16  # in a mixture
+
+GUIDANCE = {"cfg": 4.0, "cfg++": 0.6, "apg": 4.0, "pag": 3.0, "clip": 2.0}
+"""Kinds of guidance by the names people type, each with its usual scale; `docs/guidance.md` says what they do."""
+
+MIXTURES = ("spherical", "linear", "branches")
+"""How prompts are mixed: on the way between their text states, or by an estimate for each."""
 
 
 @dataclass(frozen=True)
@@ -24,39 +31,90 @@ class Request:
         prompt: the words.
         seed: 0 to 2^63 - 1.
         num_inference_steps: denoising steps, 1 to 1000.
-        guidance_scale: of classifier-free guidance; 1 is none, 0 ignores the prompt.
+        guidance_scale: how strongly the prompt steers; 1 is no guidance, 0 ignores the prompt, None is the usual scale
+            of its kind. For cfg++ it lies between 0 and 1.
         solver: a name in `sfumato.diffusion.solvers.SOLVERS`.
         width, height: of the finished picture in pixels; None for the size that the model was trained for.
         upsampler_steps: steps of the upsampler; 0 leaves it out and gives the small picture.
+        negative_prompt: what to go away from, for cfg, cfg++ and apg.
+        guidance: a name in `GUIDANCE`.
+        guidance_rescale: 0 to 1, how much of the spread that guidance adds is taken back; not for clip.
+        guidance_interval: (low, high), guide only where low < sigma / alpha <= high.
+        mix: other prompts with their weights; the prompt itself has the rest of 1.
+        mix_how: a name in `MIXTURES`.
     """
 
     prompt: str
     seed: int = 0
     num_inference_steps: int = 20
-    guidance_scale: float = 4.0
+    guidance_scale: float | None = None
     solver: str = "dpmpp-2m"
     width: int | None = None
     height: int | None = None
     upsampler_steps: int = STEPS
+    negative_prompt: str = ""
+    guidance: str = "cfg"
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] | None = None
+    mix: tuple[tuple[str, float], ...] = ()
+    mix_how: str = "spherical"
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
-        if not isinstance(self.prompt, str) or len(self.prompt) > LONGEST_PROMPT:
-            raise PromptError(f"A prompt is a text of at most {LONGEST_PROMPT} characters.")
         self._whole("seed", 0, LARGEST_SEED)
         self._whole("num_inference_steps", 1, MOST_STEPS)
         self._whole("upsampler_steps", 0, MOST_STEPS)
-        try:
-            self.prompt.encode()
-        except UnicodeEncodeError:
-            raise PromptError("The prompt holds bytes that are no text; type it in UTF-8.") from None
-        if not isinstance(self.guidance_scale, int | float) or not -1000 <= self.guidance_scale <= 1000:
-            raise PromptError(f"guidance_scale is a number from -1000 to 1000, not {self.guidance_scale!r:.100}.")
+        self._mixture()
+        for text in self.texts:
+            _require_text(text)
+        self._guided()
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
         for name in ("width", "height"):
             if getattr(self, name) is not None:
                 self._whole(name, 1, LARGEST_SIDE)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text that the model reads for this picture."""
+        return (self.prompt, self.negative_prompt, *(text for text, _ in self.mix))
+
+    def _guided(self) -> None:
+        if not isinstance(self.guidance, str) or self.guidance not in GUIDANCE:
+            raise PromptError(f"There is no guidance {self.guidance!r}; there are {', '.join(GUIDANCE)}.")
+        if self.guidance_scale is None:
+            object.__setattr__(self, "guidance_scale", GUIDANCE[self.guidance])
+        self._number("guidance_scale", *((0, 1) if self.guidance == "cfg++" else (-1000, 1000)))
+        self._number("guidance_rescale", 0, 1)
+        if self.guidance == "clip" and self.guidance_rescale:
+            raise PromptError("guidance_rescale does not go with the guidance clip.")
+        if self.negative_prompt and self.guidance in ("pag", "clip"):
+            raise PromptError(f"A negative prompt does not go with the guidance {self.guidance}; take cfg or apg.")
+        if self.guidance_interval is not None:
+            message = "guidance_interval is two numbers, 0 <= low < high, of sigma / alpha"
+            low, high = _pair(self.guidance_interval, message)
+            if not (_is_number(low) and _is_number(high) and 0 <= low < high):
+                raise PromptError(f"{message}, not {self.guidance_interval!r:.100}.")
+            object.__setattr__(self, "guidance_interval", (low, high))
+
+    def _mixture(self) -> None:
+        message = f"mix is a list of at most {MOST_PROMPTS} prompts, each with its weight"
+        if not isinstance(self.mix, list | tuple) or len(self.mix) > MOST_PROMPTS:
+            raise PromptError(f"{message}, not {self.mix!r:.100}.")
+        object.__setattr__(self, "mix", tuple(_pair(part, message) for part in self.mix))
+        if self.mix_how not in MIXTURES:
+            raise PromptError(f"There is no way to mix {self.mix_how!r}; there are {', '.join(MIXTURES)}.")
+        weights = [weight for _, weight in self.mix]
+        least, most = (0, 1) if self.mix_how == "spherical" else (-10, 10)
+        if not all(_is_number(weight) and least <= weight <= most for weight in weights):
+            raise PromptError(f"The weights of a {self.mix_how} mix are numbers from {least} to {most}, not {weights}.")
+        if self.mix_how == "spherical" and sum(weights) > 1:
+            raise PromptError(f"The weights of a spherical mix sum to {sum(weights):g}; 1 is all there is.")
+
+    def _number(self, name: str, least: float, most: float) -> None:
+        value = getattr(self, name)
+        if not _is_number(value) or not least <= value <= most:
+            raise PromptError(f"{name} is a number from {least} to {most}, not {value!r:.100}.")
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
@@ -77,3 +135,22 @@ class Request:
         if strange or "prompt" not in values:
             raise PromptError(f"This is no recipe of a picture: {', '.join(strange) or 'the prompt is missing'}.")
         return cls(**values)
+
+
+def _require_text(text: Any) -> None:
+    if not isinstance(text, str) or len(text) > LONGEST_PROMPT:
+        raise PromptError(f"A prompt is a text of at most {LONGEST_PROMPT} characters.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PromptError("The prompt holds bytes that are no text; type it in UTF-8.") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e9
+
+
+def _pair(value: Any, message: str) -> tuple[Any, Any]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise PromptError(f"{message}, not {value!r:.100}.")
+    return value[0], value[1]

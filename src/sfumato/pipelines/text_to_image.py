@@ -154,8 +154,8 @@ class Pipeline:
     def run(self, requests: Sequence[Request]) -> Iterator[Step]:
         """Generate a batch of requests that differ in prompt and seed at most."""
         batch = self.batch(requests)
-        for prompt in dict.fromkeys(batch.prompts):
-            self._warn(prompt)
+        for text in dict.fromkeys(text for request in requests for text in request.texts):
+            self._warn(text)
         for painting in self.way.paint(batch):
             yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
         if batch.plan.upsampler_steps:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.diffusion.experts import experts
+from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
@@ -19,7 +20,8 @@ from sfumato.diffusion.solvers import SOLVERS
 from sfumato.diffusion.times import timetable
 from sfumato.errors import CheckpointError
 from sfumato.networks.unet import UNet
-from sfumato.pipelines.denoising import prompted
+from sfumato.pipelines.denoising import asked_for
+from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.ways.way import Batch, Painting
 
@@ -67,23 +69,31 @@ class Latents:
     def denoise(self, states: Float[Tensor, "b t d"], batch: Batch) -> Iterator[State]:
         """From pure noise to latents, a step at a time."""
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
-        denoise = self.steered(states, batch)
-        levels = timetable(model.diffusion.process, plan.num_inference_steps)
+        method = SOLVERS[plan.solver]
+        levels = method.route(timetable(model.diffusion.process, plan.num_inference_steps))
         size = (batch.height // self.factor, batch.width // self.factor)
         shape = (model.unet.config.in_channels, *size)
         start = noise(torch.empty(len(batch.seeds), *shape, device=model.device)) * levels.sigma[0].item()
-        return sample(denoise, start, levels, noise, SOLVERS[plan.solver])
+        return sample(self.steered(states, batch, levels), start, levels, noise, method.step)
 
-    def steered(self, states: Float[Tensor, "b t d"], batch: Batch) -> Denoise:
-        """The denoiser, or the experts together, with the prompts of the batch."""
-        model, plan, empty = self.model, batch.plan, self.encode([""])[0]
+    def steered(self, states: Float[Tensor, "b t d"], batch: Batch, levels: Level) -> Denoise:
+        """The denoiser, or the experts together, with the prompts of the batch, guided as it asks."""
+        model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
+        decode = partial(self.decode, pictures_a_pass=passes)
+        alike = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
-        def some(unet: UNet, rows: Tensor | slice) -> Denoise:
-            return prompted(unet, model.diffusion, states[rows], empty, plan.guidance_scale, batch.pictures_a_pass)
+        def asked(unet: UNet) -> Denoise:
+            return asked_for(unet, model.diffusion, states, self.context, plan, levels, alike, passes)
 
         if len(model.denoisers) == 1:
-            return some(model.unet, slice(None))
-        return experts([partial(some, unet) for unet in model.denoisers], model.diffusion.handovers)
+            return asked(model.unet)
+        # the samples of a request stand at one level, so that an expert sees all of them or none
+        steered = [asked(unet) for unet in model.denoisers]
+        return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
+
+    def context(self, text: str) -> Float[Tensor, "t d"]:
+        """The text states of one text."""
+        return self.encode([text])[0]
 
     def decode(self, latents: Float[Tensor, "b c h w"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h2 w2"]:
         """Latents, or patches, to pictures in about [-1, 1]."""
@@ -92,3 +102,7 @@ class Latents:
         vae = self.model.vae
         dtype = vae.decoder.conv_in.weight.dtype
         return torch.cat([vae.picture(some.to(dtype)).float() for some in latents.split(pictures_a_pass)])
+
+
+def _whole(denoise: Denoise, rows: Tensor) -> Denoise:
+    return denoise

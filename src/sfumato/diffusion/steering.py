@@ -1,0 +1,107 @@
+"""Steering: a denoiser pushed uphill on the probability of what is wanted, by the gradient of a stranger.
+
+By Tweedie's formula clean = (noisy + sigma^2 * score) / alpha, and a condition y adds to the score of the noisy data
+the gradient of log p(y | noisy) (Dhariwal & Nichol 2021, section 4.2). So for every process
+
+    clean given y = clean + sigma^2 / alpha * gradient of log p(y | noisy)
+
+The gradients work wherever the caller has switched them off; what the callables hold must not be made in inference
+mode, which torch cannot differentiate through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sfumato.diffusion.levels import Level, lay_out
+from sfumato.diffusion.mixing import Weight
+from sfumato.diffusion.parameterisation import Denoise
+
+NEARLY_NOISE = 1e-3
+"""The least alpha / sigma at which a gradient by the noisy data is asked. In pure noise it is 0 and its factor
+infinite; here their product is within about this of its limit."""
+
+
+def classifier_guided(
+    denoise: Denoise, log_probability: Callable[[Tensor, Level], Float[Tensor, " b"]], scale: Weight = 1.0
+) -> Denoise:
+    """Steered by a classifier of noisy data: log_probability(noisy, level) is log p(y | noisy), a number per sample.
+
+    With scale 1 and exact parts it is the conditional model (Dhariwal & Nichol 2021, algorithm 2, for any process).
+    """
+
+    def steered(noisy: Tensor, level: Level) -> Tensor:
+        with _gradients():
+            known, at = _short_of_pure_noise(level), _leaf(noisy)
+            (slope,) = torch.autograd.grad(log_probability(at, known).sum(), at)
+        return denoise(noisy, level) + _pushed(slope, scale, known.sigma.square() / known.alpha)
+
+    return steered
+
+
+def universally_guided(
+    denoise: Denoise, log_probability: Callable[[Tensor], Float[Tensor, " b"]], scale: Weight = 1.0
+) -> Denoise:
+    """Steered by a classifier of clean data, through the denoiser (universal guidance, Bansal et al. 2023).
+
+    log p(y | noisy) is taken as log_probability(estimate of the clean data), whose gradient runs back through the
+    network: exact where the estimate is certain. In pure noise a network's small errors grow by the factor
+    sigma^2 / alpha; `within` an interval, or `steered_at_estimate`, avoids that.
+    """
+
+    def steered(noisy: Tensor, level: Level) -> Tensor:
+        with _gradients():
+            known, at = _short_of_pure_noise(level), _leaf(noisy)
+            clean = denoise(at, known)
+            (slope,) = torch.autograd.grad(log_probability(clean).sum(), at)
+        return clean.detach() + _pushed(slope, scale, known.sigma.square() / known.alpha)
+
+    return steered
+
+
+def steered_at_estimate(
+    denoise: Denoise,
+    log_probability: Callable[[Tensor], Float[Tensor, " b"]],
+    scale: Weight = 1.0,
+    data_std: float = 1.0,
+) -> Denoise:
+    """Steered by a classifier of clean data, without running back through the denoiser: finite at both ends.
+
+    clean + scale * variance * gradient at the estimate, where variance = data_std^2 sigma^2 / (data_std^2 alpha^2 +
+    sigma^2) is how uncertain the clean data is, as if it were Gaussian (Song et al. 2023, "Pseudoinverse-guided
+    diffusion models"). It stands for sigma^2 / alpha times the denoiser's derivative, which it equals for
+    such data.
+    """
+
+    def steered(noisy: Tensor, level: Level) -> Tensor:
+        clean = denoise(noisy, level)
+        with _gradients():
+            at = _leaf(clean)
+            (slope,) = torch.autograd.grad(log_probability(at).sum(), at)
+        wide = data_std**2 * level.sigma.square() / ((data_std * level.alpha).square() + level.sigma.square())
+        return clean + _pushed(slope, scale, wide)
+
+    return steered
+
+
+@contextmanager
+def _gradients() -> Iterator[None]:
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _leaf(sample: Tensor) -> Tensor:
+    return sample.detach().clone().requires_grad_()  # the clone leaves inference mode
+
+
+def _short_of_pure_noise(level: Level) -> Level:
+    return Level(torch.maximum(level.alpha, NEARLY_NOISE * level.sigma), level.sigma.clone())
+
+
+def _pushed(slope: Tensor, scale: Weight, factor: Tensor) -> Tensor:
+    return lay_out(scale, slope) * lay_out(factor, slope) * slope
