@@ -34,6 +34,9 @@ def generate(
     guidance: Annotated[float, typer.Option(help="How strongly the prompt steers; 1 is no guidance.")] = 4.0,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[str, typer.Option(help="dpmpp-2m, euler, heun or ddpm.")] = "dpmpp-2m",
+    spacing: Annotated[
+        str | None, typer.Option(help="How the steps are spread: trailing, karras, tuned, ...; else the model's way.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("pictures"),
     grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,
@@ -56,6 +59,7 @@ def generate(
         num_inference_steps=steps,
         guidance_scale=guidance,
         solver=solver,
+        spacing=spacing,
         width=width,
         height=height,
     )

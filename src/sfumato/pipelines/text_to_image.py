@@ -21,13 +21,13 @@ from sfumato.devices import choose_device
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.solvers import SOLVERS
-from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.pipelines import model as models
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import LARGEST_SIDE, Request
+from sfumato.pipelines.steps import levels, settled
 from sfumato.pipelines.upsampling import upsample
 
 
@@ -118,6 +118,7 @@ class Pipeline:
             raise PromptError("At least one prompt is needed.")
         try:
             first = Request(prompts[0], secrets.randbits(32) if seed is None else seed, **settings)
+            first = settled(self.model, first)
         except TypeError as error:
             raise PromptError(f"There is no such setting: {error}") from error
         return [replace(first, prompt=one, seed=first.seed + i) for one in prompts for i in range(count)]
@@ -128,7 +129,7 @@ class Pipeline:
             "sfumato_version": __version__,
             "model": self.model.name if self.model.folder.parent == models.EMBEDDED else str(self.model.folder),
             "model_fingerprint": self._fingerprint,
-            "request": request.to_dict(),
+            "request": settled(self.model, request).to_dict(),
         }
 
     def replay(self, recipe: dict[str, Any]) -> Result:
@@ -178,10 +179,11 @@ class Pipeline:
         denoise = prompted(
             model.unet, model.diffusion, states, self.encode([""])[0], plan.guidance_scale, self.pictures_a_pass
         )
-        levels = timetable(model.diffusion.process, plan.num_inference_steps)
-        shape = (len(seeds), model.unet.config.in_channels, *self._latent_size(plan))
-        start = noise(torch.empty(shape, device=model.device)) * levels.sigma[0].item()
-        return sample(denoise, start, levels, noise, SOLVERS[plan.solver])
+        size = self._latent_size(plan)
+        path = levels(model, settled(model, plan), size)
+        shape = (len(seeds), model.unet.config.in_channels, *size)
+        start = noise(torch.empty(shape, device=model.device)) * path.sigma[0].item()
+        return sample(denoise, start, path, noise, SOLVERS[plan.solver])
 
     def decode(self, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
         """Latents to pictures in about [-1, 1]."""
