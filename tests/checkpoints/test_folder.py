@@ -7,9 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sfumato.checkpoints.folder import load_diffusion, load_part
-from sfumato.checkpoints.scheduler import from_config, to_config
-from sfumato.diffusion.processes import Flow
+from sfumato.checkpoints.folder import load_part
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import EMBEDDED
 
@@ -149,31 +147,3 @@ def test_a_configuration_of_no_network_is_refused_at_once(folder, change):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError):
         load_part(folder, "unet")
-
-
-def test_scheduler_words_come_back():
-    assert from_config(to_config("flow", "velocity", 3.0)).process == Flow(3.0)
-    for schedule in ("linear", "scaled_linear", "squaredcos_cap_v2"):
-        assert len(from_config(to_config(schedule, "v_prediction")).process) == 1000
-    assert load_diffusion(DIGITS, "upsampler").config["prediction_type"] == "sample"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"prediction_type": "magic"}, "magic"),
-        ({"beta_schedule": "zigzag"}, "zigzag"),
-        ({"num_train_timesteps": 10**9}, "num_train_timesteps"),
-        ({"beta_schedule": "linear", "beta_start": "low"}, "not valid"),
-        ({"trained_betas": [[]]}, "not valid"),
-        ({"_class_name": 3}, "not valid"),
-        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
-        ({"beta_schedule": "linear", "beta_end": 3.0}, "between 0 and 1"),
-        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": -1}, "shift"),
-    ],
-)
-def test_an_unknown_scheduler_is_refused_by_value(folder, change, said):
-    path = folder / "scheduler" / "scheduler_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(CheckpointError, match=said):
-        load_diffusion(folder)

@@ -48,6 +48,19 @@ def test_a_mixed_and_guided_picture_replays_again(tmp_path):
     assert "the same pixels" in sfumato("replay", done.stdout.strip(), cwd=tmp_path).stdout
 
 
+def test_steps_are_tuned_written_and_used_and_the_picture_replays_without_them(tmp_path):
+    (tmp_path / "prompts.txt").write_text("a handwritten seven\n\nthe digit 3\n")
+    tune = ["tune-steps", "digits", "--steps", 2, "--prompts", "prompts.txt", "-n", 2, "--budget", 250]
+    done = sfumato(*tune, "--out", "steps.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "steps.json"
+    assert "of the named spacings" in done.stderr
+    made = sfumato("generate", "7", *QUICK, "--spacing", "steps.json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    (tmp_path / "steps.json").unlink()
+    assert "the same pixels" in sfumato("replay", made.stdout.strip(), cwd=tmp_path).stdout
+
+
 def test_words_the_model_never_saw_are_named(tmp_path):
     done = sfumato("generate", "a purple seven", *QUICK, "--out", tmp_path)
     assert done.returncode == 0
@@ -58,6 +71,11 @@ def test_words_the_model_never_saw_are_named(tmp_path):
     ("arguments", "code", "said"),
     [
         (["generate", "7", "--steps", "0"], 2, "num_inference_steps is a whole number from 1"),
+        (["generate", "7", "--spacing", "magic"], 2, "there are trailing, "),
+        (["generate", "7", "--spacing", "tuned", "--steps", "777"], 1, "no steps tuned for dpmpp-2m-777"),
+        (["tune-steps", "digits", "--out", "steps.txt"], 2, "ends in .json"),
+        (["tune-steps", "digits", "--prompts", "nowhere.txt"], 2, "nowhere.txt"),
+        (["tune-steps", "digits", "--solver", "magic"], 2, "magic"),
         (["generate", "7", "--size", "big"], 2, "--size takes WIDTHxHEIGHT"),
         (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),
         (["generate", "7", "--model", "no/such"], 1, "no/such"),

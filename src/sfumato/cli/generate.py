@@ -49,6 +49,9 @@ def generate(
     solver: Annotated[
         str, typer.Option(help="dpmpp-2m, euler, unipc-2, ddpm, ...; a wrong name lists all.")
     ] = "dpmpp-2m",
+    spacing: Annotated[
+        str | None, typer.Option(help="How the steps are spread: trailing, karras, tuned, ...; else the model's way.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("pictures"),
     grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,
@@ -71,6 +74,7 @@ def generate(
         num_inference_steps=steps,
         guidance_scale=guidance,
         solver=solver,
+        spacing=spacing,
         width=width,
         height=height,
         guidance=guide,

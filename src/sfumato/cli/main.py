@@ -12,6 +12,7 @@ from sfumato.cli.generate import generate
 from sfumato.cli.info import info
 from sfumato.cli.replay import replay
 from sfumato.cli.train import train
+from sfumato.cli.tune_steps import tune_steps
 from sfumato.errors import SfumatoError
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, replay, train, info):
+for command in (generate, replay, train, tune_steps, info):
     app.command()(command)
 
 

@@ -133,6 +133,11 @@ class Tokenizer:
         starts = [start for start, _ in self._encodings([text])[0].offsets]
         return text[starts[self.length - 2] :] if len(starts) > self.length - 2 else None
 
+    @property
+    def words(self) -> list[str]:
+        """The words of the training captions, the commonest first; empty when they are not known."""
+        return list(self._words)
+
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text, in lower case, that no training caption held; empty when the captions are not known."""
         return [word for word in dict.fromkeys(_words(text)) if word not in self._known] if self._known else []

@@ -17,13 +17,18 @@ class BetaTable:
     """A variance-preserving process given by a table of betas (Ho et al. 2020, section 2).
 
     Row i, timestep i of the literature, stands at t = (i + 1) / N; t = 0 is clean. Between two rows beta is constant,
-    so that log alpha^2 is linear in t.
+    so that log alpha^2 is linear in t. The last beta may be 1: the table then ends in pure noise, and alpha itself
+    falls to 0 in a straight line from the last row but one.
+
+    Raises ValueError for a table that is empty, or whose betas do not lie between 0 and 1.
     """
 
     betas: tuple[float, ...]
     log_alphas: Tensor = field(init=False, repr=False, compare=False)  # (N + 1,), float64: log alpha at i / N
 
     def __post_init__(self) -> None:
+        if not self.betas or not all(0 <= beta < 1 for beta in self.betas[:-1]) or not 0 <= self.betas[-1] <= 1:
+            raise ValueError("betas should lie between 0 and 1, and only the last may be 1.")
         steps = torch.log1p(-torch.tensor(self.betas, dtype=torch.float64)) / 2
         object.__setattr__(self, "log_alphas", torch.cat([steps.new_zeros(1), steps.cumsum(0)]))
 
@@ -34,7 +39,11 @@ class BetaTable:
         table = self.log_alphas.to(t.device)
         place = t.double().clamp(0, 1) * len(self)
         row = place.long().clamp(max=len(self) - 1)
-        log_alpha = torch.lerp(table[row], table[row + 1], place - row)
+        log_alpha = torch.where(
+            table[row + 1].isinf(),
+            table[row] + torch.log1p(row - place),
+            torch.lerp(table[row], table[row + 1], place - row),
+        )
         return Level(log_alpha.exp(), (-torch.expm1(2 * log_alpha)).sqrt())
 
     def time(self, level: Level) -> Float[Tensor, "*b"]:
@@ -43,7 +52,12 @@ class BetaTable:
         alpha, sigma = level.alpha.double(), level.sigma.double()
         log_alpha = (alpha / torch.hypot(alpha, sigma)).log().clamp(table[-1].item(), 0)
         row = torch.searchsorted(-table, -log_alpha.contiguous(), right=True).clamp(1, len(self)) - 1
-        return (row + (log_alpha - table[row]) / (table[row + 1] - table[row])) / len(self)
+        into = torch.where(
+            table[row + 1].isinf(),
+            -torch.expm1(log_alpha - table[row]),
+            (log_alpha - table[row]) / (table[row + 1] - table[row]),
+        )
+        return (row + into) / len(self)
 
 
 def linear_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> BetaTable:
@@ -73,6 +87,20 @@ def shifted(table: BetaTable, shift: float) -> BetaTable:
     kept = (2 * table.log_alphas).exp()  # alpha^2, and 1 in row 0
     kept = kept / (kept + shift**2 * (1 - kept))
     return BetaTable(tuple((1 - kept[1:] / kept[:-1]).tolist()))
+
+
+def sigmoid_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> BetaTable:
+    """Betas that grow along a sigmoid from -6 to 6 (Xu et al. 2022, GeoDiff's code)."""
+    rise = torch.linspace(-6, 6, steps, dtype=torch.float64).sigmoid()
+    return BetaTable(tuple((start + rise * (end - start)).tolist()))
+
+
+def zero_terminal_snr(table: BetaTable) -> BetaTable:
+    """The table with its alphas shifted and stretched so that it ends in pure noise (Lin et al. 2023, algorithm 1)."""
+    alphas = table.log_alphas[1:].exp()
+    alphas = (alphas - alphas[-1]) * alphas[0] / (alphas[0] - alphas[-1])
+    kept = torch.cat([alphas[:1], alphas[1:] / alphas[:-1]])
+    return BetaTable(tuple((1 - kept.square()).tolist()))
 
 
 @dataclass(frozen=True)
@@ -129,3 +157,31 @@ class Flow:
     def time(self, level: Level) -> Float[Tensor, "*b"]:
         sigma = level.sigma.double() / (level.sigma.double() + level.alpha.double())
         return sigma / (self.shift - (self.shift - 1) * sigma)
+
+
+def shift_for_size(size: int, base_size: int) -> float:
+    """How far `Flow` moves toward noise for pictures of `size` pixels, if 1 is right for `base_size` pixels.
+
+    Esser et al. 2024, eq. 23: more pixels show the same picture through more noise.
+    """
+    return math.sqrt(size / base_size)
+
+
+@dataclass(frozen=True)
+class DynamicShift:
+    """A shift of `Flow` that grows with the picture: its `mu` is linear in the number of tokens.
+
+    The shift is exp(mu) when `exponential`, as FLUX has it, else mu itself (diffusers' `time_shift_type`).
+    """
+
+    base_shift: float = 0.5  # mu of `base_tokens`
+    max_shift: float = 1.15  # mu of `max_tokens`
+    base_tokens: int = 256
+    max_tokens: int = 4096
+    exponential: bool = True
+
+    def __call__(self, tokens: int) -> float:
+        """The shift of a picture that the denoiser sees as `tokens` tokens."""
+        slope = (self.max_shift - self.base_shift) / (self.max_tokens - self.base_tokens)
+        mu = self.base_shift + slope * (tokens - self.base_tokens)
+        return math.exp(mu) if self.exponential else mu

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sfumato.diffusion.solvers import SOLVERS
+from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
 from sfumato.pipelines.upsampling import STEPS
 
@@ -34,6 +35,9 @@ class Request:
         guidance_scale: how strongly the prompt steers; 1 is no guidance, 0 ignores the prompt, None is the usual scale
             of its kind. For cfg++ it lies between 0 and 1.
         solver: a name in `sfumato.diffusion.solvers.SOLVERS`.
+        spacing: how the steps are spread, a name in `sfumato.diffusion.times.SPACINGS`; "tuned" or the .json file that
+            `sfumato tune-steps` wrote; None for the model's own.
+        times: of the process at which the steps are taken, from 1 falling to above 0, in the place of `spacing`.
         width, height: of the finished picture in pixels; None for the size that the model was trained for.
         upsampler_steps: steps of the upsampler; 0 leaves it out and gives the small picture.
         negative_prompt: what to go away from, for cfg, cfg++ and apg.
@@ -49,6 +53,8 @@ class Request:
     num_inference_steps: int = 20
     guidance_scale: float | None = None
     solver: str = "dpmpp-2m"
+    spacing: str | None = None
+    times: Sequence[float] | None = None
     width: int | None = None
     height: int | None = None
     upsampler_steps: int = STEPS
@@ -70,6 +76,15 @@ class Request:
         self._guided()
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
+        named = self.spacing is None or (
+            isinstance(self.spacing, str) and (self.spacing in (*SPACINGS, "tuned") or self.spacing.endswith(".json"))
+        )
+        if not named:
+            raise PromptError(
+                f"There is no spacing {self.spacing!r:.100}; there are {', '.join(SPACINGS)}, tuned and .json files."
+            )
+        if self.times is not None:
+            self._falling_times()
         for name in ("width", "height"):
             if getattr(self, name) is not None:
                 self._whole(name, 1, LARGEST_SIDE)
@@ -120,6 +135,16 @@ class Request:
         value = getattr(self, name)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise PromptError(f"{name} is a whole number from {least} to {most}, not {value!r}.")
+
+    def _falling_times(self) -> None:
+        times = self.times
+        if not isinstance(times, list | tuple) or not all(isinstance(time, float | int) for time in times):
+            raise PromptError("times are numbers, one for each step.")
+        if len(times) != self.num_inference_steps:
+            raise PromptError(f"times are one for each of {self.num_inference_steps} steps, not {len(times)}.")
+        if not all(later < time for time, later in zip((1.0 + 1e-9, *times), (*times, 0.0), strict=True)):
+            raise PromptError("times fall from at most 1 to above 0.")
+        object.__setattr__(self, "times", tuple(times))
 
     def to_dict(self) -> dict[str, Any]:
         """The request as JSON values."""

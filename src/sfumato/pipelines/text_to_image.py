@@ -29,6 +29,7 @@ from sfumato.pipelines import model as models
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import LARGEST_SIDE, Request
+from sfumato.pipelines.steps import settled
 from sfumato.pipelines.upsampling import upsample
 from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -121,6 +122,7 @@ class Pipeline:
             raise PromptError("At least one prompt is needed.")
         try:
             first = Request(prompts[0], secrets.randbits(32) if seed is None else seed, **settings)
+            first = settled(self.model, first)
         except TypeError as error:
             raise PromptError(f"There is no such setting: {error}") from error
         return [replace(first, prompt=one, seed=first.seed + i) for one in prompts for i in range(count)]
@@ -131,7 +133,7 @@ class Pipeline:
             "sfumato_version": __version__,
             "model": self.model.name if self.model.folder.parent == models.EMBEDDED else str(self.model.folder),
             "model_fingerprint": self._fingerprint,
-            "request": request.to_dict(),
+            "request": settled(self.model, request).to_dict(),
         }
 
     def replay(self, recipe: dict[str, Any]) -> Result:

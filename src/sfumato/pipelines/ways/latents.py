@@ -17,12 +17,13 @@ from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.solvers import SOLVERS
-from sfumato.diffusion.times import timetable
 from sfumato.errors import CheckpointError
 from sfumato.networks.unet import UNet
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.model import Model
+from sfumato.pipelines.steps import levels as levels_of
+from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
 
 
@@ -70,8 +71,8 @@ class Latents:
         """From pure noise to latents, a step at a time."""
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
         method = SOLVERS[plan.solver]
-        levels = method.route(timetable(model.diffusion.process, plan.num_inference_steps))
         size = (batch.height // self.factor, batch.width // self.factor)
+        levels = method.route(levels_of(model, settled(model, plan), size))
         shape = (model.unet.config.in_channels, *size)
         start = noise(torch.empty(len(batch.seeds), *shape, device=model.device)) * levels.sigma[0].item()
         return sample(self.steered(states, batch, levels), start, levels, noise, method.step)

@@ -59,7 +59,7 @@ class Objective(nn.Module):
 
 def config(plan: Denoiser) -> dict[str, Any]:
     """The scheduler's configuration of a denoiser trained by this plan."""
-    return scheduler.to_config(plan.process, plan.prediction, plan.shift, plan.experts)
+    return scheduler.to_config(plan.process, plan.prediction, plan.shift, experts=plan.experts)
 
 
 def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:

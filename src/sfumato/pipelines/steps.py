@@ -1,0 +1,40 @@
+"""At which levels a request is sampled: by a named spacing, at times of its own, or at times tuned to the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from sfumato.checkpoints.steps import FILE, read_steps
+from sfumato.diffusion.levels import Level, Process
+from sfumato.diffusion.times import SPACINGS, at_times, timetable
+from sfumato.pipelines.model import Model
+from sfumato.pipelines.request import Request
+
+
+def settled(model: Model, request: Request) -> Request:
+    """The request with tuned times written into it, so that its picture depends on no file that may change.
+
+    Raises CheckpointError when there are none for its solver and number of steps.
+    """
+    if request.times or request.spacing is None or request.spacing in SPACINGS:
+        return request
+    path = model.folder / FILE if request.spacing == "tuned" else Path(request.spacing)
+    times = read_steps(path, request.solver, request.num_inference_steps, model.fingerprint())
+    return replace(request, times=times)
+
+
+def levels(model: Model, request: Request, size: tuple[int, int]) -> Level:
+    """The timetable of a settled request whose latents have `size` (height, width)."""
+    process = process_of(model, size)
+    if request.times:
+        return at_times(process, torch.tensor(request.times, dtype=torch.float64))
+    return timetable(process, request.num_inference_steps, SPACINGS[request.spacing or model.diffusion.spacing])
+
+
+def process_of(model: Model, size: tuple[int, int]) -> Process:
+    """The process for latents of `size` (height, width)."""
+    patch = getattr(model.unet.config, "patch_size", 1)
+    return model.diffusion.process_for(size[0] * size[1] // patch**2)
