@@ -15,7 +15,7 @@ from sfumato.data.digits import WORDS
 from sfumato.diffusion.sampling import last
 from sfumato.diffusion.times import SPACINGS
 from sfumato.pipelines.request import Request
-from sfumato.pipelines.steps import tune_steps
+from sfumato.pipelines.steps import known_prompts, tune_steps
 from sfumato.pipelines.text_to_image import Pipeline
 
 PROMPTS = [f"a handwritten {word}" for word in WORDS]
@@ -45,7 +45,7 @@ def main() -> None:
     fine = latents(Request("", 0, 200, given.guidance, "heun", "karras"))
     for steps in given.steps:
         plan = Request("", 0, steps, given.guidance, given.solver)
-        tuned = tune_steps(pipeline, plan, pipeline.model.tokenizer.words or PROMPTS, given.pictures, given.budget)
+        tuned = tune_steps(pipeline, plan, known_prompts(pipeline.model, given.pictures), given.pictures, given.budget)
         plans = {name: replace(plan, spacing=name) for name in SPACINGS}
         plans["tuned"] = replace(plan, times=tuple(tuned.times.tolist()))
         ends = {name: latents(plan) - fine for name, plan in plans.items()}
