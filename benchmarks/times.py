@@ -16,7 +16,7 @@ from sfumato.diffusion.sampling import last
 from sfumato.diffusion.times import SPACINGS
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
-from sfumato.pipelines.tuning import tune_steps
+from sfumato.pipelines.tuning import known_prompts, tune_steps
 from sfumato.pipelines.ways.way import Batch
 
 PROMPTS = [f"a handwritten {word}" for word in WORDS]
@@ -45,7 +45,7 @@ def main() -> None:
     fine = latents(Request("", 0, 200, given.guidance, "heun", "karras"))
     for steps in given.steps:
         plan = Request("", 0, steps, given.guidance, given.solver)
-        tuned = tune_steps(pipeline, plan, pipeline.model.tokenizer.words or PROMPTS, given.pictures, given.budget)
+        tuned = tune_steps(pipeline, plan, known_prompts(pipeline.model, given.pictures), given.pictures, given.budget)
         plans = {name: replace(plan, spacing=name) for name in SPACINGS}
         plans["tuned"] = replace(plan, times=tuple(tuned.times.tolist()))
         ends = {name: latents(plan) - fine for name, plan in plans.items()}

@@ -11,7 +11,7 @@ from sfumato.errors import CheckpointError, PromptError
 from sfumato.pipelines.model import EMBEDDED
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
-from sfumato.pipelines.tuning import keep, tune_steps
+from sfumato.pipelines.tuning import keep, known_prompts, tune_steps
 
 SEVEN = "a handwritten seven"
 PLAN = Request("", num_inference_steps=4)
@@ -129,6 +129,13 @@ def test_times_of_ones_own_take_the_place_of_a_spacing(pipeline):
     even = pixels(pipeline(SEVEN, **QUICK, times=[1.0, 0.75, 0.5, 0.25]))
     assert np.array_equal(even, pixels(pipeline(SEVEN, **QUICK, spacing="trailing")))
     assert not np.array_equal(even, pixels(pipeline(SEVEN, **QUICK, times=[1.0, 0.7, 0.5, 0.25])))
+
+
+def test_words_of_the_captions_serve_as_prompts_without_those_of_every_caption(pipeline):
+    words = known_prompts(pipeline.model, 10)
+    assert len(words) == 10
+    assert {"seven", "eight"} <= set(known_prompts(pipeline.model, 100))
+    assert not {"a", "the", "digit"} & set(known_prompts(pipeline.model, 100))
 
 
 def test_tuning_needs_prompts(pipeline):

@@ -15,7 +15,7 @@ def tune_steps(
     steps: Annotated[int, typer.Option(min=2, help="Denoising steps.")] = 8,
     solver: Annotated[str, typer.Option(help="dpmpp-2m, euler or heun.")] = "dpmpp-2m",
     prompts: Annotated[
-        Path | None, typer.Option(help="A text file, a prompt a line; else the commonest words of the captions.")
+        Path | None, typer.Option(help="A text file, a prompt a line; else words of the training captions.")
     ] = None,
     guidance: Annotated[float, typer.Option(help="How strongly the prompt steers; 1 is no guidance.")] = 4.0,
     number: Annotated[int, typer.Option("-n", "--number", min=1, max=1000, help="Pictures to try the steps on.")] = 16,
@@ -42,7 +42,7 @@ def tune_steps(
         raise PromptError(f"--out takes a file that ends in .json, not {out}.")
     plan = Request("", seed, steps, guidance, solver)
     pipeline = Pipeline.load(model, device)
-    words = _lines(prompts) if prompts else pipeline.model.tokenizer.words
+    words = _lines(prompts) if prompts else tuned.known_prompts(pipeline.model, number)
     if not words:
         raise PromptError("This model does not tell the words of its captions; name a file of --prompts.")
     with Progress(quiet) as progress:

@@ -21,6 +21,16 @@ from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.pipelines.ways.latents import Latents
 
 
+def known_prompts(model: Model, count: int) -> list[str]:
+    """Up to `count` words of the training captions, from their rarer half: the commonest ones are in every caption.
+
+    Empty when the model does not tell them.
+    """
+    words = model.tokenizer.words
+    rare = words[len(words) // 2 :]
+    return rare[:: max(1, len(rare) // count)][:count]
+
+
 def tune_steps(
     pipeline: Pipeline, plan: Request, prompts: Sequence[str], pictures: int, budget: int, tell: Told | None = None
 ) -> Tuning:
