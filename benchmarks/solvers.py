@@ -1,6 +1,6 @@
 """What a number of network evaluations buys: every solver, beside those of k-diffusion and diffusers.
 
-    python benchmarks/solvers.py [--count 200] [--evaluations 5 10 20 50] [--only exact|digits]
+    python benchmarks/solvers.py [--count 200] [--evaluations 5 10 20 50] [--only exact|digits] [--name PART]
 
 1. An exact world: a mixture of Gaussians in 64 dimensions behind the betas of the digits model. Deterministic solvers
    are measured by the root mean square distance to the end of the exact path from the same noise, all of them by the
@@ -8,8 +8,6 @@
    true samples is given for comparison).
 2. The digits model without guidance: how many digits the judge reads as asked, and the Frechet distance of the judge's
    features to those of real digits.
-
-The tables are written to docs/solvers.md.
 """
 
 import argparse
@@ -68,7 +66,8 @@ def _cost(method: Method, levels: Level) -> int:
     return method.evaluations * moves - (method.evaluations - 1)
 
 
-def exact_world(table: BetaTable, count: int, budgets: list[int]) -> list[tuple[str, list[str]]]:
+@torch.inference_mode()
+def exact_world(table: BetaTable, count: int, budgets: list[int], part: str) -> list[tuple[str, list[str]]]:
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(10, 64, generator=generator, dtype=F64)
     world = GaussianMixture(means, torch.linspace(0.1, 0.4, 10, dtype=F64), torch.full((10,), 0.1, dtype=F64))
@@ -78,7 +77,7 @@ def exact_world(table: BetaTable, count: int, budgets: list[int]) -> list[tuple[
     true, other = world.sample(count, generator), world.sample(count, generator)
     rows = [("two true samples", [f"{sliced_wasserstein(true, other):.3f}"])]
     random = {name for name, method in SOLVERS.items() if method.order is None}
-    for name, sampler in every_sampler(table).items():
+    for name, sampler in every_sampler(table, part).items():
         cells = []
         for budget in budgets:
             torch.manual_seed(1)
@@ -98,25 +97,36 @@ def sliced_wasserstein(a: Tensor, b: Tensor) -> float:
     return ((a @ directions).sort(0).values - (b @ directions).sort(0).values).abs().mean().item()
 
 
-def every_sampler(table: BetaTable) -> dict[str, Sampler]:
-    return {**our_samplers(table), **k_diffusion_samplers(table), **diffusers_samplers(table)}
+def every_sampler(table: BetaTable, part: str) -> dict[str, Sampler]:
+    """All samplers with `part` in their name."""
+    every = {**our_samplers(table), **k_diffusion_samplers(table), **diffusers_samplers(table)}
+    return {name: sampler for name, sampler in every.items() if part in name}
 
 
-def digits(pipeline: Pipeline, count: int, budgets: list[int], guidance: float) -> list[tuple[str, list[str]]]:
+def judge_of_digits() -> tuple[Judge, Tensor]:
+    """A classifier of the real training digits, and its features of them."""
     with tempfile.TemporaryDirectory() as cache:
         train = prepare("digits", 64, Path(cache), split="train")
         judge = train_judge(train, size=32)
-        real = judge_features(judge, train.batch(torch.arange(len(train))))
+        return judge, judge_features(judge, train.batch(torch.arange(len(train))))
+
+
+@torch.inference_mode()
+def digits(
+    pipeline: Pipeline, count: int, budgets: list[int], guidance: float, part: str
+) -> list[tuple[str, list[str]]]:
+    with torch.inference_mode(False):
+        judge, real = judge_of_digits()
     way, model = pipeline.way, pipeline.model
     labels = [WORDS[i % 10] for i in range(count)]
     states = way.encode([f"a handwritten {word}" for word in labels])
     table = model.diffusion.process
     rows = []
-    for name, sampler in every_sampler(table).items():
+    for name, sampler in every_sampler(table, part).items():
         cells, began = [], time.monotonic()
         for budget in budgets:
             torch.manual_seed(1)
-            denoise = prompted(model.unet, model.diffusion, states, way.encode([""])[0], guidance)
+            denoise = prompted(model.unet, model.diffusion, states, way.context(""), guidance)
             noise = torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(0))
             pictures = way.decode(sampler(denoise, noise, budget).float(), count).clamp(-1, 1)
             distance = frechet(judge_features(judge, pictures), real)
@@ -150,15 +160,17 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=200)
     arguments.add_argument("--evaluations", type=int, nargs="+", default=[5, 10, 20, 50])
     arguments.add_argument("--guidance", type=float, default=1.0)
+    arguments.add_argument("--name", default="", help="only samplers with this in their name")
     arguments.add_argument("--only", choices=["exact", "digits"])
     given = arguments.parse_args()
     pipeline = Pipeline.load("digits")
     table = pipeline.model.diffusion.process
-    with torch.inference_mode():
-        if given.only != "digits":
-            print(table_of(exact_world(table, 2000, given.evaluations), given.evaluations))
-        if given.only != "exact":
-            print(table_of(digits(pipeline, given.count, given.evaluations, given.guidance), given.evaluations))
+    if given.only != "digits":
+        rows = exact_world(table, 1000, given.evaluations, given.name)
+        print(table_of(rows, given.evaluations))
+    if given.only != "exact":
+        rows = digits(pipeline, given.count, given.evaluations, given.guidance, given.name)
+        print(table_of(rows, given.evaluations))
 
 
 if __name__ == "__main__":

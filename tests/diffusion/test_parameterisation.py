@@ -2,12 +2,21 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sfumato.diffusion import losses, parameterisation
 from sfumato.diffusion.guidance import guided, guided_in_one_pass
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.parameterisation import Parameterisation, Timestep, edm_noise, flow_time
-from sfumato.diffusion.processes import Cosine, Flow, Karras, scaled_linear_betas
+from sfumato.diffusion.processes import (
+    Cosine,
+    Flow,
+    Karras,
+    scaled_linear_betas,
+    sigmoid_betas,
+    zero_terminal_snr,
+)
 
 KINDS = [
     ("noise", Cosine()),
@@ -113,3 +122,73 @@ def test_stratified_draws_are_seeded_and_even():
     draw = losses.stratified(10, torch.Generator().manual_seed(3))
     assert torch.equal(draw, losses.stratified(10, torch.Generator().manual_seed(3)))
     assert torch.allclose(draw.sort().values.diff(), torch.full((9,), 0.1, dtype=torch.float64))
+
+
+# --- any family of levels, any kind of network, any shape -------------------------------------------------------------
+
+FAMILIES = [
+    Cosine(),
+    Flow(),
+    Flow(3.0),
+    Karras(),
+    scaled_linear_betas(),
+    zero_terminal_snr(scaled_linear_betas()),
+    sigmoid_betas(),
+]
+SHAPES = [(1,), (7,), (2, 3), (3, 4, 4), (2, 1, 3, 3)]
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3, torch.bfloat16: 0.5}
+
+
+def perfect_at(kind, clean, noise, level):
+    """What a perfect network says, at a level of any length: as at the same level of the length it was trained with."""
+    alpha, sigma = level.alpha, level.sigma
+    length = {"flow": alpha + sigma, "edm": alpha}.get(kind, torch.hypot(alpha, sigma))
+    return perfect(kind, clean.double(), noise.double(), Level(alpha / length, sigma / length)).to(clean.dtype)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(["noise", "v", "data", "flow", "edm"]),
+    family=st.sampled_from(FAMILIES),
+    shape=st.sampled_from(SHAPES),
+    dtype=st.sampled_from(list(TOLERANCE)),
+    times=st.lists(st.floats(0.02, 0.95), min_size=3, max_size=3),
+    length=st.floats(0.1, 10),
+)
+def test_every_kind_of_network_reads_back_at_levels_of_every_family(kind, family, shape, dtype, times, length):
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (torch.randn(3, *shape, generator=generator, dtype=torch.float64).to(dtype) for _ in range(2))
+    on_path = family(torch.tensor(times))
+    level = Level(on_path.alpha * length, on_path.sigma * length)
+    habits = Parameterisation(getattr(parameterisation, kind), edm_noise)
+    denoise = habits.denoiser(lambda x, label: perfect_at(kind, clean, noise, level))
+    found = denoise(level.add_noise(clean, noise), level)
+    assert found.dtype == dtype
+    # a network of noise says little of the clean data where there is little of it
+    room = TOLERANCE[dtype] * (1 + (level.sigma / level.alpha).max().item())
+    assert torch.allclose(found, clean, atol=room)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(["noise", "v", "data", "flow", "edm"]),
+    shape=st.sampled_from(SHAPES),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+)
+def test_there_is_no_nan_at_either_end_and_samples_at_both_ends_share_a_batch(kind, shape, dtype):
+    ends = Level(torch.tensor([0.0, 1.0], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64))
+    noisy = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    denoise = Parameterisation(getattr(parameterisation, kind), edm_noise).denoiser(lambda x, label: torch.tanh(x) * 0)
+    together = denoise(noisy, ends)
+    assert torch.isfinite(together).all()
+    assert together.dtype == dtype
+    for i in range(2):
+        assert torch.equal(denoise(noisy[i : i + 1], ends[i]), together[i : i + 1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(family=st.sampled_from(FAMILIES), t=st.floats(0.0, 1.0), length=st.floats(0.01, 100))
+def test_the_time_of_a_level_is_the_time_it_was_made_for_whatever_its_length(family, t, length):
+    level = family(torch.tensor(t, dtype=torch.float64))
+    again = family(family.time(Level(level.alpha * length, level.sigma * length)))
+    assert torch.allclose(torch.atan2(again.sigma, again.alpha), torch.atan2(level.sigma, level.alpha), atol=1e-7)
