@@ -169,6 +169,15 @@ def test_the_recipes_train_on_a_folder_of_photos_too(tmp_path, tiny, recipe):
         for i in range(6):
             picture = Image.fromarray(random.integers(0, 255, (24, 20, 3), dtype=np.uint8))
             picture.save(tmp_path / "photos" / kind / f"{i}.jpg")
-    settings = [*tiny, *QUICK, *SMALL[recipe], "data.split=all", "data.flip=true"]
+    settings = [*tiny, *QUICK, *SMALL[recipe], "data.flip=true"]
     pipeline = Pipeline.load(train(tmp_path / "photos", tmp_path / "model", recipe, settings, quiet=True))
     assert pipeline("a hat", seed=1, num_inference_steps=2).pictures[0].size == (32, 32)
+    assert json.loads((tmp_path / "model" / "sfumato.json").read_text())["data"]["pictures"] == 12
+
+
+def test_without_a_split_the_held_out_digits_are_not_trained_on():
+    from sfumato.data.digits import digits
+
+    data = recipes.load("pixels").data
+    assert (data.part_of("digits"), data.part_of("photos/")) == ("train", "all")
+    assert len(digits("train")) < len(digits("all"))
