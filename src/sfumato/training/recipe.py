@@ -33,11 +33,17 @@ class Data(Table):
     """Which pictures, at which sizes."""
 
     size: Count = 64  # side of the pictures that the autoencoder and the denoiser see, in pixels
-    split: str = "all"  # a sub-folder of the data such as "train", or a part of the digits
+    split: str = "all"  # a sub-folder of the data such as "train", or a part of the digits; "auto": see `part_of`
     flip: bool = True  # mirror pictures at random: not for digits or writing
     vocabulary: Annotated[int, Field(ge=520)] = 4096  # tokens at most
     length: Annotated[int, Field(ge=4, le=512)] = 32  # tokens a prompt
     licence: str = "unknown"  # of the pictures
+
+    def part_of(self, source: str) -> str:
+        """The split of a source; "auto" is all of a folder, and of the digits those that are not held out."""
+        if self.split != "auto":
+            return self.split
+        return "train" if source == "digits" else "all"
 
 
 class Training(Table):
