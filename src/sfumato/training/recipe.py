@@ -104,6 +104,16 @@ class Upsampler(Training):
     augmentation: Annotated[float, Field(ge=0, le=1)] = 0.3  # most noise added to the small picture
 
 
+class Restorer(Training):
+    """The U-Net over pixels that undoes a degradation (cold diffusion)."""
+
+    degradation: Literal["blur", "downsample", "jpeg", "text", "fade"] = "blur"
+    noise: Share = 0.1  # also added, in proportion to the severity, to half of the degraded pictures
+    channels: Channels | None = None
+    layers: Count | None = None
+    drop_caption: Share = 0.1  # how often the prompt is left empty
+
+
 class Run(Table):
     """How a training is run, apart from what it learns."""
 
@@ -129,6 +139,7 @@ class Recipe(Table):
     clip: Clip = Clip()
     denoiser: Denoiser = Denoiser()
     upsampler: Upsampler = Upsampler()
+    restorer: Restorer = Restorer()
     run: Run = Run()
 
     @model_validator(mode="after")
