@@ -6,7 +6,6 @@ picture of class k rather than mere noise; see `sfumato.diffusion.ascent.velocit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -14,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sfumato.diffusion.ascent import velocity_of
-from sfumato.diffusion.levels import Level, lay_out
+from sfumato.diffusion.levels import Level
 from sfumato.diffusion.parameterisation import Denoise, Parameterisation, v
 from sfumato.diffusion.processes import Cosine
 from sfumato.networks.classifier import Classifier
@@ -38,7 +37,8 @@ def potentials(
     So the gradient at a pixel does not depend on the size of the picture.
     """
     places = noisy.shape[-2] * noisy.shape[-1] / 4 ** (len(classifier.config.channels) - 1)
-    return places * classifier(noisy, label.to(noisy))
+    dtype = classifier.conv_in.weight.dtype
+    return places * classifier(noisy.to(dtype), label.to(noisy)).to(noisy)
 
 
 def log_odds(
@@ -68,9 +68,19 @@ def wanted(
     return potential
 
 
-def climbing(classifier: Classifier, classes: Int[Tensor, " b"], guidance: float = 1.0) -> Denoise:
-    """A Denoise that follows the gradient of the classifier."""
-    return READING.denoiser(velocity_of(wanted(classifier, classes, guidance)))
+def climbing(
+    classifier: Classifier, classes: Int[Tensor, " b"], guidance: float = 1.0, pictures_a_pass: int | None = None
+) -> Denoise:
+    """A Denoise that follows the gradient of the classifier; one picture a pass gives the same bits in any batch."""
+
+    def network(noisy: Tensor, label: Tensor) -> Tensor:
+        passes = torch.arange(len(noisy)).split(pictures_a_pass or len(noisy))
+        gradients = [
+            velocity_of(wanted(classifier, classes[some], guidance))(noisy[some], label[some]) for some in passes
+        ]
+        return torch.cat(gradients)
+
+    return READING.denoiser(network)
 
 
 def log_density(classifier: Classifier, classes: Int[Tensor, " b"]) -> Callable[[Tensor, Level], Float[Tensor, " b"]]:

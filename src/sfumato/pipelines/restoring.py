@@ -27,11 +27,23 @@ SOLVERS: dict[str, Callable[[Degradation], Solver]] = {"naive": naive, "tacos": 
 """The steps of cold diffusion by the names people type."""
 
 
-def degradation_of(name: str, places: Places, side: int, seed: int = 0) -> Degradation:
+def degradation_of(
+    name: str, places: Places, side: int, seed: int = 0, pictures_a_pass: int | None = None
+) -> Degradation:
     """A degradation by its name in `NAMES`, for pictures of `side` pixels, each with its own places.
 
-    `seed` chooses the sheets of text.
+    `seed` chooses the sheets of text. One picture a pass gives the same bits whatever the batch.
     """
+    if pictures_a_pass and pictures_a_pass < len(places):
+        parts = [degradation_of(name, some, side, seed) for some in places.split(pictures_a_pass)]
+
+        def degrade(clean: Tensor, severity: Tensor) -> Tensor:
+            pieces = zip(
+                parts, clean.split(pictures_a_pass), severity.expand(len(clean)).split(pictures_a_pass), strict=True
+            )
+            return torch.cat([part(some, at) for part, some, at in pieces])
+
+        return degrade
     match name:
         case "text":
             of_text = sheets(SHEETS, side, LAYERS, seed)
@@ -78,7 +90,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Cold:
+class Coldness:
     """How a restorer was trained: the degradation's name, the noise added at severity 1, and where it ends."""
 
     name: str
@@ -101,7 +113,7 @@ class Cold:
         }
 
     @classmethod
-    def from_config(cls, values: Mapping[str, Any]) -> Cold:
+    def from_config(cls, values: Mapping[str, Any]) -> Coldness:
         """Read what `to_config` wrote; CheckpointError when it is not that."""
         try:
             start = Start(torch.tensor(values["colour_mean"]), torch.tensor(values["colour_spread"]))

@@ -106,6 +106,15 @@ class Upsampler(Training):
     augmentation: Annotated[float, Field(ge=0, le=1)] = 0.3  # most noise added to the small picture
 
 
+class Classifier(Training):
+    """The classifier whose gradient makes pictures."""
+
+    channels: Channels | None = None
+    probability: Annotated[float, Field(gt=0)] = 0.1  # weight of the cross-entropy of class or none
+    gradient: Annotated[float, Field(ge=0)] = 1.0  # weight of the denoising loss of its gradient; 0 leaves it untaught
+    negatives: Annotated[tuple[Literal["noise", "scrambled", "mixed", "own"], ...], Field(min_length=1)] = ("noise",)
+
+
 class Restorer(Training):
     """The U-Net over pixels that undoes a degradation (cold diffusion)."""
 
@@ -142,6 +151,7 @@ class Recipe(Table):
     clip: Clip = Clip()
     denoiser: Denoiser = Denoiser()
     upsampler: Upsampler = Upsampler()
+    classifier: Classifier = Classifier()
     restorer: Restorer = Restorer()
     run: Run = Run()
 
@@ -160,7 +170,12 @@ class Recipe(Table):
             raise ValueError(
                 f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
             )
-        sides = {"denoiser": self.data.size // self.compression, "upsampler": self.upsampler.crop}
+        sides = {
+            "denoiser": self.data.size // self.compression,
+            "upsampler": self.upsampler.crop,
+            "classifier": self.data.size,
+            "restorer": self.data.size,
+        }
         for name, side in sides.items():
             levels = len(getattr(self, name).channels or ())
             if levels and side % 2 ** (levels - 1):

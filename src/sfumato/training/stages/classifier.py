@@ -23,8 +23,8 @@ from sfumato.diffusion.times import timetable
 from sfumato.networks.classifier import Classifier, ClassifierConfig
 from sfumato.networks.initialisation import initialise
 from sfumato.pipelines.climbing import PROCESS, READING, climbing, log_odds, told, wanted
-from sfumato.training import sizes
 from sfumato.training import recipe as recipes
+from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
 
@@ -78,7 +78,9 @@ class Objective(nn.Module):
     @torch.no_grad()
     def _own(self, classes: Int[Tensor, " b"], times: Float[Tensor, " b"], start: Tensor) -> Tensor:
         """Pictures that the classifier makes now, from pure noise down to each one's own level."""
-        path = PROCESS(torch.lerp(torch.ones_like(times), times, torch.linspace(0, 1, OWN_STEPS + 1)[:, None].to(times)))
+        path = PROCESS(
+            torch.lerp(torch.ones_like(times), times, torch.linspace(0, 1, OWN_STEPS + 1)[:, None].to(times))
+        )
         levels = Level(path.alpha, path.sigma)
         return last(sample(climbing(self.classifier, classes), start, levels, torch.zeros_like))
 
@@ -124,7 +126,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
 
     def finish() -> dict[str, Any]:
         save_part(workshop.folder, "classifier", classifier, workshop.weights)
-        write_json(workshop.folder / "classifier" / "classes.json", classes.to_dict())
+        write_json(workshop.folder / "classifier" / "classes.json", classes.to_dict() | {"size": side})
         return {}
 
     return Stage(Objective(classifier, plan), batch, preview, finish)

@@ -18,7 +18,7 @@ from sfumato.diffusion.levels import lay_out
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import unet_config
-from sfumato.pipelines.restoring import Cold, Start, degradation_of
+from sfumato.pipelines.restoring import Coldness, Start, degradation_of
 from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
@@ -59,6 +59,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     layout = unet_config(
         widths,
         in_channels=3,
+        attention=(False,) * (len(widths) - 1) + (True,),  # the words speak where there are fewest pixels
         cross_attention_dim=states.shape[-1],
         layers=plan.layers or sizes.UPSAMPLER_LAYERS[size],
         sample_size=side,
@@ -98,7 +99,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         pictures = workshop.examples(2048)
         places = torch.full((len(pictures), 2), 0.5, device=team.device)
         lost = degradation_of(plan.degradation, places, side)(pictures, pictures.new_ones(()))
-        cold = Cold(plan.degradation, plan.noise, Start.fitted(lost))
+        cold = Coldness(plan.degradation, plan.noise, Start.fitted(lost))
         save_part(workshop.folder, "restorer", unet, workshop.weights, cold.to_config())
         return {}
 
