@@ -136,7 +136,7 @@ def scrambled(pictures: Float[Tensor, "b c h w"], order: Int[Tensor, "b p"]) -> 
     """Pictures cut into `PIECES` x `PIECES` pieces, which are put together in another order."""
     side = -(-pictures.shape[-1] // PIECES) * PIECES
     whole = F.interpolate(pictures, size=(side, side), mode="nearest")
-    pieces = whole.unflatten(-1, (PIECES, -1)).unflatten(-3, (PIECES, -1)).movedim(-2, 2).flatten(2, 3)  # b c p h w
+    pieces = whole.unflatten(-1, (PIECES, -1)).unflatten(-3, (PIECES, -1)).transpose(-3, -2).flatten(2, 3)  # b c p h w
     index = order[:, None, :, None, None].expand_as(pieces)
-    moved = pieces.gather(2, index).unflatten(2, (PIECES, PIECES)).movedim(3, -2).flatten(-2).flatten(2, 3)
+    moved = pieces.gather(2, index).unflatten(2, (PIECES, PIECES)).transpose(-3, -2).flatten(-2).flatten(2, 3)
     return F.interpolate(moved, size=pictures.shape[-2:], mode="nearest")
