@@ -1,12 +1,18 @@
 """Cold diffusion and the gradient of a probability, from data to pictures, with tiny networks."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from sfumato.data.digits import WORDS
 from sfumato.data.store import prepare
 from sfumato.data.tokens import Tokenizer
+from sfumato.diffusion.cold import SEVERITY
+from sfumato.diffusion.sampling import last
 from sfumato.errors import CheckpointError, PromptError
+from sfumato.pipelines.restoration import restored
 from sfumato.pipelines.restoring import NAMES
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.progress import Progress
@@ -162,3 +168,99 @@ def test_the_gradient_recipe_writes_digits_that_a_judge_reads(tmp_path):
     pipeline.pictures_a_pass = 50
     made = pipeline(list(WORDS), count=10, seed=0).pictures
     assert judge.accuracy(from_images(made), [word for word in WORDS for _ in range(10)]) > 0.8
+
+
+# --- restoring a picture ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    from PIL import Image
+
+    path = tmp_path_factory.mktemp("pictures") / "blurred.png"
+    Image.linear_gradient("L").resize((40, 30)).convert("RGB").save(path)
+    return path
+
+
+def test_a_picture_is_restored_at_the_size_of_the_model_with_a_recipe_that_says_how(models, picture):
+    made, recipe = restored(picture, models["cold"], 0.6, "a seven", steps=3, device="cpu")
+    assert made.size == (16, 16)
+    assert recipe["restored"] == {
+        "picture": "blurred.png",
+        "severity": 0.6,
+        "prompt": "a seven",
+        "steps": 3,
+        "solver": "tacos",
+    }
+    assert recipe["model_fingerprint"] == Pipeline.load(models["cold"], device="cpu").model.fingerprint()
+    again, _ = restored(picture, models["cold"], 0.6, "a seven", steps=3, device="cpu")
+    assert again.tobytes() == made.tobytes()
+
+
+def test_one_step_is_the_estimate_itself_and_several_are_not(models):
+    way = Pipeline.load(models["cold"], device="cpu").way
+    degraded = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.inference_mode():
+        estimate = way.restorer(["", ""], 1.0, 2)(degraded, SEVERITY(torch.tensor(0.5)))
+        one, several = (last(way.restore(degraded, 0.5, ["", ""], steps)) for steps in (1, 4))
+    assert torch.allclose(one, estimate, atol=1e-5)
+    assert not torch.allclose(several, estimate, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"severity": 0.0}, "severity is a number above 0"),
+        ({"severity": float("nan")}, "severity is a number above 0"),
+        ({"severity": 2.0}, "severity is a number above 0"),
+        ({"severity": 0.5, "solver": "heun"}, "naive or tacos"),
+        ({"severity": 0.5, "steps": 0}, "steps is a whole number from 1"),
+        ({"severity": 0.5, "prompt": "x" * 10_001}, "at most 10000"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(models, picture, settings, said):
+    with pytest.raises(PromptError, match=said):
+        restored(picture, models["cold"], device="cpu", **settings)
+
+
+def test_a_model_that_restores_nothing_and_a_file_that_is_no_picture_are_refused(models, picture, tmp_path):
+    with pytest.raises(PromptError, match="only a model of cold diffusion"):
+        restored(picture, models["gradient"], 0.5, device="cpu")
+    (tmp_path / "text.png").write_text("no picture")
+    for path in (tmp_path / "text.png", tmp_path / "missing.png"):
+        with pytest.raises(PromptError, match=path.name):
+            restored(path, models["cold"], 0.5, device="cpu")
+
+
+def test_several_steps_back_from_text_need_to_know_where_it_lies(tmp_path_factory):
+    out = train(
+        "digits", tmp_path_factory.mktemp("text") / "model", "cold", [*SMALL, "restorer.degradation=text"], quiet=True
+    )
+    way = Pipeline.load(out, device="cpu").way
+    degraded = torch.zeros(1, 3, 16, 16)
+    with torch.inference_mode():
+        assert last(way.restore(degraded, 0.5, [""], steps=1)).shape == degraded.shape
+        assert last(way.restore(degraded, 0.5, [""], 3, degrade=way.degradation([1], 16))).isfinite().all()
+        with pytest.raises(PromptError, match="Where the text lies is not known"):
+            way.restore(degraded, 0.5, [""], steps=3)
+
+
+def test_the_restore_command_writes_a_new_picture_and_says_what_is_wrong(models, picture):
+    def command(*arguments):
+        line = [sys.executable, "-m", "sfumato", *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, timeout=300)
+
+    for name in ("blurred-restored.png", "blurred-restored-2.png"):
+        done = command("restore", picture, "--model", models["cold"], "--severity", 0.4)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(picture.with_name(name))
+    assert "was restored from another picture" in command("replay", picture.with_name("blurred-restored.png")).stderr
+    for arguments, said in (
+        (["nowhere.png", "-m", models["cold"]], "nowhere.png"),
+        ([picture, "-m", models["cold"], "--severity", 7], "severity"),
+        ([picture, "-m", "no/such"], "no/such"),
+    ):
+        failed = command("restore", *arguments)
+        assert failed.returncode in (1, 2)
+        assert said in failed.stderr
+        assert "Traceback" not in failed.stderr
