@@ -6,6 +6,7 @@ picture of class k rather than mere noise; see `sfumato.diffusion.ascent.velocit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -42,10 +43,13 @@ def potentials(
 
 
 def log_odds(
-    classifier: Classifier, noisy: Float[Tensor, "b c h w"], label: Float[Tensor, " b"]
+    classifier: Classifier, noisy: Float[Tensor, "b c h w"], label: Float[Tensor, " b"], steepest: float = math.inf
 ) -> Float[Tensor, "b k"]:
-    """The log odds that something noisy is a noisy picture of each class, rather than noise N(0, 1)."""
-    return _steepness(label, noisy) * potentials(classifier, noisy, label)
+    """The log odds that something noisy is a noisy picture of each class, rather than noise N(0, 1).
+
+    `steepest` bounds alpha / sigma: where there is hardly any noise, odds grow beyond all measure.
+    """
+    return _steepness(label, noisy).clamp(max=steepest) * potentials(classifier, noisy, label)
 
 
 def wanted(

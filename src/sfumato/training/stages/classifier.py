@@ -30,6 +30,7 @@ from sfumato.training.stage import Batch, Draw, Stage, Workshop
 
 NEGATIVES = ("noise", "scrambled", "mixed", "own")
 PIECES = 4  # along each side of a scrambled picture
+STEEPEST = 10.0  # of the odds in the cross-entropy: with less noise than a tenth all is told apart, or very wrong
 OWN_STEPS = 4  # in which the classifier makes pictures of its own
 
 
@@ -62,7 +63,9 @@ class Objective(nn.Module):
         if "own" in self.plan.negatives:
             negatives = torch.where(kinds == NEGATIVES.index("own"), self._own(classes, times, more_noise), negatives)
         seen = torch.cat([level.add_noise(pictures, noise), negatives])
-        odds = log_odds(self.classifier, seen, told(level).to(seen).repeat(2)) - torch.tensor(float(none)).log()
+        odds = (
+            log_odds(self.classifier, seen, told(level).to(seen).repeat(2), STEEPEST) - torch.tensor(float(none)).log()
+        )
         logits = F.pad(odds, (0, 1)).float()  # the log odds of none against none are 0
         truth = torch.cat([classes, torch.full_like(classes, none)])
         error = F.cross_entropy(logits, truth)
