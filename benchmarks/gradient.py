@@ -12,8 +12,9 @@ Ten digits are asked for, from noise:
 3. the same for a classifier of noisy digits and noise whose gradient was taught;
 4. the embedded digits, by diffusion.
 Told is how sure the classifier itself is of what it made (where there is one), how many pictures an independent
-classifier, the judge, reads as they were asked for, and their variety: the deviation among pictures of one digit as a
-share of that of real ones.
+classifier, the judge, reads as they were asked for, their distance to the nearest training digit (median of the root
+mean square: what is far from all is no digit, whatever a classifier says), and their variety: the deviation among
+pictures of one digit as a share of that of real ones.
 """
 
 import argparse
@@ -31,13 +32,14 @@ from sfumato.data.store import prepare
 from sfumato.diffusion.ascent import ascend
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
+from sfumato.evaluation.novelty import nearest_distances
 from sfumato.evaluation.recognition import Judge, train_judge
 from sfumato.pipelines.climbing import log_density, log_odds
 from sfumato.pipelines.text_to_image import Pipeline
 
 CLIMB = 200  # steps of plain gradient ascent
 SIGMAS = torch.logspace(1, -1.3, 40, dtype=torch.float64)  # of annealed Langevin dynamics
-TIMES = 5  # its steps at each level
+SIZE, TIMES = 0.4, 4  # of its steps, and how many at each level
 
 
 def plain_ascent(judge: Judge, labels: list[str]) -> Tensor:
@@ -60,7 +62,7 @@ def langevin(pipeline: Pipeline, labels: list[str]) -> Tensor:
     density = log_density(way.classifier, way.asked(labels))
     levels = Level(torch.ones_like(SIGMAS), SIGMAS)
     start = SIGMAS[0].float() * noise(torch.empty(len(labels), 3, way.side, way.side))
-    *_, state = ascend(density, start, levels, noise, size=0.1, times=TIMES)
+    *_, state = ascend(density, start, levels, noise, size=SIZE, times=TIMES)
     return state.noisy
 
 
@@ -89,14 +91,17 @@ def main() -> None:
     known, labels = [str(label) for label in held_out.labels], [word for word in WORDS for _ in range(given.each)]
     groups = [[i for i, label in enumerate(known) if label == word] for word in WORDS]
     spread = torch.stack([real[group].var(0).mean() for group in groups]).mean()
-    print("| | sure of itself | judge | variety |\n| --- | --- | --- | --- |")
-    print(f"| held-out real digits | | {judge.accuracy(real, known):.1%} | 1.00 |", flush=True)
+    training = train.batch(torch.arange(len(train)))
+    far = nearest_distances(real, training, size=side)[0].median().item()
+    print("| | sure of itself | judge | distance | variety |\n| --- | --- | --- | --- | --- |")
+    print(f"| held-out real digits | | {judge.accuracy(real, known):.1%} | {far:.2f} | 1.00 |", flush=True)
     rows: list[Tensor] = []
 
     def tell(name: str, pictures: Tensor, itself: str = "") -> None:
         shown = pictures.clamp(-1, 1)
         various = (shown.unflatten(0, (len(WORDS), -1)).var(1).mean() / spread).sqrt().item()
-        print(f"| {name} | {itself} | {judge.accuracy(shown, labels):.1%} | {various:.2f} |", flush=True)
+        far = nearest_distances(shown, training, size=side)[0].median().item()
+        print(f"| {name} | {itself} | {judge.accuracy(shown, labels):.1%} | {far:.2f} | {various:.2f} |", flush=True)
         rows.extend(shown[word * given.each] for word in range(len(WORDS)))
 
     with torch.no_grad():
