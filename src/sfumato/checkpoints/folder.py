@@ -15,6 +15,7 @@ from sfumato import __version__
 from sfumato.checkpoints.files import read_json, read_tensors, whole_folder, write_json, write_tensors
 from sfumato.checkpoints.scheduler import Diffusion, from_config
 from sfumato.errors import CheckpointError
+from sfumato.networks.classifier import Classifier, ClassifierConfig
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
 from sfumato.networks.config import Config
 from sfumato.networks.unet import UNet
@@ -46,6 +47,8 @@ PARTS = {
     ),
     "unet": UNET,
     "upsampler": UNET,
+    "restorer": UNET._replace(denoises=False),
+    "classifier": Part(Classifier, ClassifierConfig, DIFFUSERS_WEIGHTS, ("sfumato", "Classifier")),
 }
 
 # the parts without which a model of each way to a picture makes none

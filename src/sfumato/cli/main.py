@@ -11,6 +11,7 @@ from sfumato import __version__
 from sfumato.cli.generate import generate
 from sfumato.cli.info import info
 from sfumato.cli.replay import replay
+from sfumato.cli.restore import restore
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
 from sfumato.errors import SfumatoError
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, replay, train, tune_steps, info):
+for command in (generate, restore, replay, train, tune_steps, info):
     app.command()(command)
 
 

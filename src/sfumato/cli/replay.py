@@ -30,6 +30,8 @@ def replay(
         size, before = saved.size, saved.convert("RGB").tobytes()
     if "grid_of" in recipe or "preview" in recipe:
         raise PromptError(f"{picture} is a sheet or a preview; replay one of the finished pictures.")
+    if "restored" in recipe:
+        raise PromptError(f"{picture} was restored from another picture; `sfumato restore` makes it again from that.")
     name, request = model or recipe.get("model"), recipe.get("request")
     if not isinstance(name, str) or not isinstance(request, dict):
         raise PromptError(f"The recipe in {picture} is damaged.")

@@ -78,8 +78,7 @@ def asked_for(
     def mixture(*, blind: bool = False) -> Denoise:
         return guided_in_one_pass(denoiser(parts, blind=blind), 1.0, shares[:-1])  # the last part has the rest of 1
 
-    alone, scale = mixture(), plan.guidance_scale
-    assert scale is not None
+    alone, scale = mixture(), plan.scale
     if scale == 1 and plan.guidance != "cfg++":
         return alone
     if plan.guidance == "clip":

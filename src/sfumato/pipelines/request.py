@@ -94,6 +94,12 @@ class Request:
         """Every text that the model reads for this picture."""
         return (self.prompt, self.negative_prompt, *(text for text, _ in self.mix))
 
+    @property
+    def scale(self) -> float:
+        """The `guidance_scale`, which is always a number once a request is made."""
+        assert self.guidance_scale is not None
+        return self.guidance_scale
+
     def _guided(self) -> None:
         if not isinstance(self.guidance, str) or self.guidance not in GUIDANCE:
             raise PromptError(f"There is no guidance {self.guidance!r}; there are {', '.join(GUIDANCE)}.")

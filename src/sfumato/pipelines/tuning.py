@@ -48,7 +48,7 @@ def tune_steps(
     side = way.base_size // way.factor
     with torch.inference_mode():
         states = way.encode(list(islice(cycle(prompts), pictures)))
-        denoise = prompted(model.unet, model.diffusion, states, way.context(""), plan.guidance_scale or 1.0)
+        denoise = prompted(model.unet, model.diffusion, states, way.context(""), plan.scale)
         sample = torch.empty(pictures, model.unet.config.in_channels, side, side, device=model.device)
         noise = per_sample_noise(range(plan.seed, plan.seed + pictures))(sample)
         solver = SOLVERS[plan.solver]

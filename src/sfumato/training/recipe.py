@@ -121,6 +121,25 @@ class Upsampler(Training):
     augmentation: Annotated[float, Field(ge=0, le=1)] = 0.3  # most noise added to the small picture
 
 
+class Classifier(Training):
+    """The classifier whose gradient makes pictures."""
+
+    channels: Channels | None = None
+    probability: Annotated[float, Field(gt=0)] = 0.1  # weight of the cross-entropy of class or none
+    gradient: Annotated[float, Field(ge=0)] = 1.0  # weight of the denoising loss of its gradient; 0 leaves it untaught
+    negatives: Annotated[tuple[Literal["noise", "scrambled", "mixed", "own"], ...], Field(min_length=1)] = ("noise",)
+
+
+class Restorer(Training):
+    """The U-Net over pixels that undoes a degradation (cold diffusion)."""
+
+    degradation: Literal["blur", "downsample", "jpeg", "text", "fade"] = "blur"
+    noise: Share = 0.1  # also added, in proportion to the severity, to half of the degraded pictures
+    channels: Channels | None = None
+    layers: Count | None = None
+    drop_caption: Share = 0.1  # how often the prompt is left empty
+
+
 class Run(Table):
     """How a training is run, apart from what it learns."""
 
@@ -147,6 +166,8 @@ class Recipe(Table):
     clip: Clip = Clip()
     denoiser: Denoiser = Denoiser()
     upsampler: Upsampler = Upsampler()
+    classifier: Classifier = Classifier()
+    restorer: Restorer = Restorer()
     run: Run = Run()
 
     @model_validator(mode="after")
@@ -163,7 +184,12 @@ class Recipe(Table):
             raise ValueError(
                 f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
             )
-        sides = {"denoiser": self.data.size // self.compression, "upsampler": self.upsampler.crop}
+        sides = {
+            "denoiser": self.data.size // self.compression,
+            "upsampler": self.upsampler.crop,
+            "classifier": self.data.size,
+            "restorer": self.data.size,
+        }
         for name, side in sides.items():
             levels = len(getattr(self, name).channels or ())
             if levels and side % 2 ** (levels - 1):

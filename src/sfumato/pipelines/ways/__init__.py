@@ -4,12 +4,16 @@ from collections.abc import Callable
 
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import Model
+from sfumato.pipelines.ways.cold import Cold
+from sfumato.pipelines.ways.gradient import Gradient
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Way
 
 WAYS: dict[str, Callable[[Model], Way]] = {
     "latents": Latents,
     "pixels": Latents,
+    "gradient": Gradient,
+    "cold": Cold,
 }
 
 
