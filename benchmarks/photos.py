@@ -35,13 +35,13 @@ def main() -> None:
 
     pipeline = Pipeline.load(given.model)
     pipeline.pictures_a_pass = 16
-    size = pipeline.model.base_size * pipeline.model.upsampling
+    size = pipeline.final_size
     with tempfile.TemporaryDirectory() as cache:
         train, test = (prepare(path, size, Path(cache)) for path in (given.train, given.test))
         judge = train_judge(train, given.judge_size, steps=1000, flip=True)
         real, known = (
             test.batch(torch.arange(len(test))),
-            train.batch(torch.arange(len(train)), pipeline.model.base_size),
+            train.batch(torch.arange(len(train)), pipeline.base_size),
         )
         print(f"judge on {len(test)} real test photos: {judge.accuracy(real, test.labels):.1%}")
 

@@ -42,12 +42,14 @@ def test_a_picture_is_the_same_alone_in_a_batch_and_after_other_work(pipeline, s
 
 
 def test_latents_and_pictures_are_bit_equal_alone_and_in_a_batch(pipeline):
-    plan = Request(SEVEN, num_inference_steps=4)
+    way = pipeline.way
 
     def made(seeds):
-        latents = last(pipeline.denoise(pipeline.encode([SEVEN] * len(seeds)), seeds, plan))
-        small = pipeline.decode(latents)
-        return latents, small, last(pipeline.enlarge(small, seeds, plan))
+        batch = pipeline.batch([Request(SEVEN, seed, num_inference_steps=4) for seed in seeds])
+        latents = last(way.denoise(way.encode(batch.prompts), batch))
+        small = way.decode(latents)
+        *_, painting = pipeline.enlarge(small, batch)
+        return latents, small, painting.pictures()
 
     with torch.inference_mode():
         eight = made(range(8))
@@ -71,7 +73,7 @@ def test_the_prompt_and_the_seed_decide_the_picture(pipeline):
 
 
 def test_guidance_one_is_the_conditional_model_alone(pipeline):
-    states, empty = pipeline.encode([SEVEN]), pipeline.encode([""])[0]
+    states, empty = pipeline.way.encode([SEVEN]), pipeline.way.encode([""])[0]
     model = pipeline.model
     noisy, level = torch.randn(1, 4, 8, 8), timetable(model.diffusion.process, 4)[1]
     with torch.inference_mode():

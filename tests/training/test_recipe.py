@@ -34,6 +34,17 @@ def test_a_wrong_setting_is_refused_by_name(setting, said):
         recipes.load("digits", [setting])
 
 
+def test_the_stages_follow_from_the_way_and_repeated_ones_are_numbered():
+    assert recipes.load("digits").stages == ("autoencoder", "clip", "denoiser", "upsampler")
+    pixels = recipes.load("digits", ["way=pixels", "data.size=16", "upsampler.stages=2"])
+    assert pixels.stages == ("clip", "denoiser", "upsampler", "upsampler-2")
+    assert pixels.stage("upsampler-2") is pixels.upsampler
+    assert pixels.needs("denoiser") == ("clip",)
+    assert pixels.needs("upsampler-2") == ()
+    assert pixels.final_size == 64
+    assert recipes.load("digits", ["way=gradient"]).final_size == 32
+
+
 def test_an_unknown_recipe_names_those_there_are():
     with pytest.raises(RecipeError, match="digits"):
         recipes.load("no-such-recipe")

@@ -5,8 +5,9 @@ import signal
 import subprocess
 import time
 
-from sfumato.training.recipe import STAGES
+from sfumato.training.ways import WAYS
 
+STAGES = tuple(WAYS["latents"])
 OFTEN = ["run.checkpoint_seconds=0.1"]  # several steps: some are done again after a kill
 
 

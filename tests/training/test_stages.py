@@ -11,9 +11,11 @@ from sfumato.progress import Progress
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
 from sfumato.training.stage import Draw, Workshop
-from sfumato.training.stages import BUILDERS
+from sfumato.training.stages import builder
 from sfumato.training.stages.autoencoder import to_unit_scale
 from sfumato.training.team import Team
+
+STAGES = recipes.load("digits").stages
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +37,13 @@ def draw(workshop, stage, step=0, team=None):
 def finished(workshop):
     """All stages, untrained, written in their order."""
     stages = {}
-    for name, build in BUILDERS.items():
-        stages[name] = build(workshop, workshop.recipe)
+    for name in STAGES:
+        stages[name] = builder(name, workshop)(workshop.recipe)
         stages[name].finish()
     return stages
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", STAGES)
 def test_a_stage_learns_from_its_batches(workshop, finished, name):
     metrics = finished[name].objective(*finished[name].batch(draw(workshop, name)))
     metrics["loss"].backward()
@@ -49,7 +51,7 @@ def test_a_stage_learns_from_its_batches(workshop, finished, name):
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in finished[name].objective.parameters())
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", STAGES)
 def test_the_processes_of_a_team_share_one_batch(workshop, finished, name):
     whole = finished[name].batch(draw(workshop, name, 3))
     parts = [finished[name].batch(draw(workshop, name, 3, Team(rank, 2))) for rank in range(2)]
@@ -57,7 +59,7 @@ def test_the_processes_of_a_team_share_one_batch(workshop, finished, name):
         assert torch.equal(all_of_it, torch.cat(pieces))
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", STAGES)
 def test_a_preview_is_a_picture(finished, name):
     assert min(finished[name].preview().size) >= 16
 

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from sfumato.training.recipe import STAGES
+from sfumato.training.ways import WAYS
 
+STAGES = tuple(WAYS["latents"])
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,31 +28,48 @@ class Part(NamedTuple):
     network: type[nn.Module]
     config: type[Config]
     weights: str  # the file's name
+    library: tuple[str, str]  # which opens it too, and its name of the network
+    denoises: bool = False  # and was trained along a process, which a scheduler's configuration tells
 
 
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
 TRANSFORMERS_WEIGHTS = "model.safetensors"
 
+UNET = Part(UNet, UNetConfig, DIFFUSERS_WEIGHTS, ("diffusers", "UNet2DConditionModel"), denoises=True)
+
+# a part that is repeated, "unet_2", is of the kind "unet"
 PARTS = {
-    "vae": Part(AutoencoderKL, AutoencoderConfig, DIFFUSERS_WEIGHTS),
-    "text_encoder": Part(TextEncoder, TextConfig, TRANSFORMERS_WEIGHTS),
-    "image_encoder": Part(ImageEncoder, ImageConfig, TRANSFORMERS_WEIGHTS),
-    "unet": Part(UNet, UNetConfig, DIFFUSERS_WEIGHTS),
-    "upsampler": Part(UNet, UNetConfig, DIFFUSERS_WEIGHTS),
+    "vae": Part(AutoencoderKL, AutoencoderConfig, DIFFUSERS_WEIGHTS, ("diffusers", "AutoencoderKL")),
+    "text_encoder": Part(TextEncoder, TextConfig, TRANSFORMERS_WEIGHTS, ("transformers", "CLIPTextModel")),
+    "image_encoder": Part(
+        ImageEncoder, ImageConfig, TRANSFORMERS_WEIGHTS, ("transformers", "CLIPVisionModelWithProjection")
+    ),
+    "unet": UNET,
+    "upsampler": UNET,
+}
+
+# the parts without which a model of each way to a picture makes none
+NEEDED = {
+    "latents": ("text_encoder", "unet", "vae"),
+    "pixels": ("text_encoder", "unet"),
+    "vectors": ("text_encoder", "vectors", "decoder"),
+    "gradient": ("classifier",),
+    "cold": ("text_encoder", "restorer"),
 }
 
 # what StableDiffusionPipeline of diffusers looks for
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
-    "vae": ["diffusers", "AutoencoderKL"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "safety_checker": [None, None],
-    "feature_extractor": [None, None],
-    "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+    "vae": PARTS["vae"].library,
+    "text_encoder": PARTS["text_encoder"].library,
+    "tokenizer": ("transformers", "CLIPTokenizer"),
+    "unet": UNET.library,
+    "safety_checker": (None, None),
+    "feature_extractor": (None, None),
+    "image_encoder": PARTS["image_encoder"].library,
     "requires_safety_checker": False,
 }
+OURS = "Sfumato"  # how the class names of models begin that diffusers has no pipeline for: SfumatoPixels
 
 
 def save_part(
@@ -67,7 +86,7 @@ def save_part(
     with whole_folder(folder / name) as temporary:
         write_json(temporary / "config.json", network.config.to_dict())  # type: ignore[union-attr, operator]
         tensors = {key: value.to(dtype) for key, value in network.state_dict().items()}
-        write_tensors(temporary / PARTS[name].weights, tensors)
+        write_tensors(temporary / PARTS[kind(name)].weights, tensors)
         if scheduler:
             write_json(temporary / "scheduler_config.json", scheduler)
 
@@ -78,7 +97,7 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
     Raises CheckpointError naming the file and the keys when something is missing, surplus, of another shape or not
     finite.
     """
-    part, path = PARTS[name], folder / name
+    part, path = PARTS[kind(name)], folder / name
     config = part.config.from_dict(read_json(path / "config.json"))
     try:
         with torch.device("meta"):
@@ -113,17 +132,55 @@ def has_part(folder: Path, name: str) -> bool:
     return (folder / name / "config.json").is_file()
 
 
-def save_index(folder: Path, scheduler: dict[str, Any], lineage: dict[str, Any]) -> None:
-    """Write what ties the parts together: `model_index.json`, the scheduler's configuration, and our `sfumato.json`."""
-    with whole_folder(folder / "scheduler") as temporary:
-        write_json(temporary / "scheduler_config.json", scheduler)
+def kind(name: str) -> str:
+    """What kind of part this is: "unet" for "unet" and "unet_2"."""
+    return re.sub(r"_\d+$", "", name)
+
+
+def present(folder: Path, kind: str) -> list[str]:
+    """The parts of a kind that are there, in their order: "unet", "unet_2", ..."""
+    names = itertools.chain([kind], (f"{kind}_{number}" for number in itertools.count(2)))
+    return list(itertools.takewhile(lambda name: has_part(folder, name), names))
+
+
+def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage: dict[str, Any]) -> None:
+    """Write what ties the parts together: `model_index.json`, the scheduler's configuration, and our `sfumato.json`.
+
+    The index of a model with latents and one denoiser is that of a Stable Diffusion; others have a class name of ours,
+    and diffusers opens their parts one by one.
+    """
+    index: dict[str, Any]
+    if way == "latents" and len(present(folder, "unet")) == 1:
+        index = dict(INDEX)
+    else:
+        index = {"_class_name": f"{OURS}{way.capitalize()}", "tokenizer": INDEX["tokenizer"]}
+        index |= {name: part.library for each, part in PARTS.items() for name in present(folder, each)}
+    if scheduler:
+        with whole_folder(folder / "scheduler") as temporary:
+            write_json(temporary / "scheduler_config.json", scheduler)
+        index["scheduler"] = ("diffusers", scheduler["_class_name"])
     write_json(folder / "sfumato.json", {"sfumato_version": __version__, **lineage})
-    write_json(folder / "model_index.json", INDEX | {"scheduler": ["diffusers", scheduler["_class_name"]]})
+    write_json(folder / "model_index.json", index)
+
+
+def load_way(folder: Path) -> str:
+    """By which way the model makes pictures, as its index says; "latents" for models from elsewhere.
+
+    Raises CheckpointError for a way that is not known here.
+    """
+    name = str(read_json(folder / "model_index.json").get("_class_name", ""))
+    if not name.startswith(OURS):
+        return "latents"
+    way = name.removeprefix(OURS).lower()
+    if way not in NEEDED:
+        known = ", ".join(f"{OURS}{each.capitalize()}" for each in NEEDED)
+        raise CheckpointError(f"{folder / 'model_index.json'} is of a {name}; known here: {known}.")
+    return way
 
 
 def load_diffusion(folder: Path, part: str = "unet") -> Diffusion:
-    """How the denoiser, or the upsampler, was trained."""
-    path = folder / ("scheduler" if part == "unet" else part) / "scheduler_config.json"
+    """How a denoiser was trained: the model's own, or that of a part which has its scheduler beside it."""
+    path = folder / ("scheduler" if kind(part) == "unet" else part) / "scheduler_config.json"
     return from_config(read_json(path))
 
 

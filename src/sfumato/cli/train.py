@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+from sfumato.training.ways import TABLES
+
+ONE_STAGE = f"Only this stage of the recipe, such as {', '.join(TABLES)}, or denoiser-2 where it is repeated."
+
 
 def train(
     data: Annotated[str, typer.Argument(help='A folder or tar of captioned pictures, or "digits".')],
@@ -16,10 +20,10 @@ def train(
     budget: Annotated[
         str | None, typer.Option(help="Time for everything, such as 10m: sizes and steps follow.")
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Only autoencoder, clip, denoiser or upsampler.")] = None,
+    stage: Annotated[str | None, typer.Option(help=ONE_STAGE)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Train autoencoder, CLIP, denoiser and upsampler from zero.
+    """Train a model from zero: autoencoder, CLIP, denoiser and upsampler, or the stages of another way to pictures.
 
     The same command goes on after Ctrl-C, a kill or a full disk. Under torchrun several processes train together.
     """

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from sfumato.checkpoints.files import read_json
-from sfumato.checkpoints.folder import load_lineage
+from sfumato.checkpoints.folder import has_part, load_diffusion, load_lineage, load_way
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import find, fingerprint
 
@@ -37,13 +37,18 @@ def facts(model: str | Path | None) -> Facts:
     folder = find(model)
     parts = [_part(path) for path in sorted(folder.glob("*/*.safetensors")) if (path.parent / "config.json").is_file()]
     lineage = load_lineage(folder)
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    way, process = load_way(folder), []
+    if has_part(folder, "unet"):
+        scheduler = load_diffusion(folder).config
+        words = f"{scheduler.get('beta_schedule', 'flow')}, {scheduler.get('prediction_type', 'velocity')}"
+        process = [("process", words)]
     summary = [
         ("model", str(lineage.get("name", folder.name))),
         ("folder", str(folder)),
         ("fingerprint", fingerprint(folder)),
         ("licence", str(lineage.get("licence", "not stated"))),
-        ("process", f"{scheduler.get('beta_schedule', 'flow')}, {scheduler.get('prediction_type', 'velocity')}"),
+        ("way", way),
+        *process,
         ("parameters", f"{sum(part.parameters for part in parts):,}, {sum(part.bytes for part in parts) / 1e6:.1f} MB"),
     ]
     return Facts(summary + _lineage(lineage), parts)

@@ -10,7 +10,16 @@ from typing import Any
 
 import torch
 
-from sfumato.checkpoints.folder import PARTS, has_part, load_diffusion, load_lineage, load_part
+from sfumato.checkpoints.folder import (
+    NEEDED,
+    PARTS,
+    kind,
+    load_diffusion,
+    load_lineage,
+    load_part,
+    load_way,
+    present,
+)
 from sfumato.checkpoints.scheduler import Diffusion
 from sfumato.data.tokens import Tokenizer
 from sfumato.errors import CheckpointError
@@ -24,30 +33,46 @@ DEFAULT = "digits"
 
 @dataclass(frozen=True)
 class Model:
-    """Networks and what belongs to them; the upsampler may be missing."""
+    """Networks and what belongs to them. Which networks there are depends on the way to a picture."""
 
     name: str
     folder: Path
+    way: str
     tokenizer: Tokenizer
-    text_encoder: TextEncoder
-    unet: UNet
-    diffusion: Diffusion
-    vae: AutoencoderKL
-    upsampler: UNet | None
-    upsampler_diffusion: Diffusion | None
+    parts: Mapping[str, Any]  # networks by the names of their sub-folders
+    diffusions: Mapping[str, Diffusion]  # how those that denoise were trained, by the same names
     device: torch.device
 
-    @property
-    def base_size(self) -> int:
-        """Side of the pictures that the denoiser makes, in pixels, as it was trained."""
-        side = self.unet.config.sample_size
-        return (side if isinstance(side, int) else side[0] if side else 64) * self.vae.factor
+    def part(self, name: str) -> Any:
+        """A network by the name of its sub-folder; CheckpointError when the model has none."""
+        if name not in self.parts:
+            raise CheckpointError(f"The model {self.name} has no {name}; its parts are {', '.join(self.parts)}.")
+        return self.parts[name]
 
     @property
-    def upsampling(self) -> int:
-        """How many times larger the upsampler makes a picture; 1 without one."""
-        side = self.upsampler.config.sample_size if self.upsampler else None
-        return max(1, side // self.base_size) if isinstance(side, int) else 1
+    def text_encoder(self) -> TextEncoder:
+        """The text half of CLIP."""
+        return self.part("text_encoder")
+
+    @property
+    def unet(self) -> UNet:
+        """The denoiser, or the first of several."""
+        return self.part("unet")
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """How the denoiser was trained."""
+        return self.diffusions["unet"]
+
+    @property
+    def vae(self) -> AutoencoderKL:
+        """The autoencoder."""
+        return self.part("vae")
+
+    @property
+    def upsamplers(self) -> list[str]:
+        """The names of the upsamplers, in the order in which they follow each other; there may be none."""
+        return [name for name in self.parts if kind(name) == "upsampler"]
 
     def fingerprint(self) -> str:
         """What tells this model's weights from others', without reading all of them: 16 hex digits."""
@@ -78,20 +103,16 @@ def load(
     """Read a model folder; CheckpointError says what is wrong with it."""
     folder, where = find(name), torch.device(device)
 
-    def part(part: str) -> Any:
-        return load_part(folder, part, dtype, str(where))
-
-    large = has_part(folder, "upsampler")
+    way = load_way(folder)
+    repeated = [name for each in (*NEEDED[way], "upsampler") for name in present(folder, each)]
+    names = [*dict.fromkeys((*NEEDED[way], *repeated))]
     return Model(
         name=load_lineage(folder).get("name", folder.name),
         folder=folder,
+        way=way,
         tokenizer=Tokenizer.load(folder / "tokenizer"),
-        text_encoder=part("text_encoder"),
-        unet=part("unet"),
-        diffusion=load_diffusion(folder),
-        vae=part("vae"),
-        upsampler=part("upsampler") if large else None,
-        upsampler_diffusion=load_diffusion(folder, "upsampler") if large else None,
+        parts={name: load_part(folder, name, dtype, str(where)) for name in names},
+        diffusions={name: load_diffusion(folder, name) for name in names if PARTS[kind(name)].denoises},
         device=where,
     )
 
@@ -99,7 +120,8 @@ def load(
 def fingerprint(folder: Path) -> str:
     """A hash over the weights and configurations of a model's parts, 16 hex digits; its training does not matter."""
     digest = hashlib.sha256()
-    for part in sorted((*PARTS, "scheduler", "tokenizer")):
+    every = [name for each in PARTS for name in present(folder, each)]
+    for part in sorted((*every, "scheduler", "tokenizer")):
         for path in sorted((folder / part).glob("*.*")):
             digest.update(f"{part}/{path.name}".encode())
             with path.open("rb") as file:

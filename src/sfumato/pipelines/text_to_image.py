@@ -1,4 +1,7 @@
-"""Text to image: tokens -> text encoder -> the sampling loop -> autoencoder -> upsampler -> picture."""
+"""Text to image: words -> the model's way to a small picture -> upsamplers -> picture.
+
+For a model of latents the way is tokens -> text encoder -> the sampling loop -> autoencoder; see `ways/latents.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +24,14 @@ from sfumato import __version__
 from sfumato.data.pictures import to_image
 from sfumato.devices import choose_device
 from sfumato.diffusion.noise import per_sample_noise
-from sfumato.diffusion.sampling import State, sample
-from sfumato.diffusion.solvers import SOLVERS
-from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.pipelines import model as models
-from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.upsampling import upsample
+from sfumato.pipelines.ways import way_of
+from sfumato.pipelines.ways.way import Batch, Painting
 
 
 class PromptWarning(UserWarning):
@@ -37,7 +40,7 @@ class PromptWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Step:
-    """Where generation stands: `stage` is "denoise", "upsample" or "done", at `step` of `steps`."""
+    """Where generation stands: `stage` is "denoise", "upsample" ("upsample-2", ...) or "done", at `step` of `steps`."""
 
     stage: str
     step: int
@@ -71,7 +74,7 @@ class Pipeline:
     """
 
     def __init__(self, model: Model, pictures_a_pass: int | None = None) -> None:
-        self.model = model
+        self.model, self.way = model, way_of(model)
         self.pictures_a_pass = pictures_a_pass or (1 if model.device.type == "cpu" else 16)
 
     @classmethod
@@ -150,80 +153,77 @@ class Pipeline:
     @torch.inference_mode()
     def run(self, requests: Sequence[Request]) -> Iterator[Step]:
         """Generate a batch of requests that differ in prompt and seed at most."""
-        plan, seeds = requests[0], [request.seed for request in requests]
-        for prompt in dict.fromkeys(request.prompt for request in requests):
+        batch = self.batch(requests)
+        for prompt in dict.fromkeys(batch.prompts):
             self._warn(prompt)
-        states = self.encode([request.prompt for request in requests])
-        for state in self.denoise(states, seeds, plan):
-            yield Step("denoise", state.step, state.steps, partial(self._shown, state.clean))
-        small = self.decode(state.noisy)
-        if self.model.upsampler is None or plan.upsampler_steps == 0:
-            yield Step("done", plan.num_inference_steps, plan.num_inference_steps, lambda: _images(small))
-            return
-        for state in self.enlarge(small, seeds, plan):
-            yield Step("upsample", state.step, state.steps, partial(_images, state.clean))
-        yield Step("done", state.steps, state.steps, partial(_images, state.noisy))
+        for painting in self.way.paint(batch):
+            yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
+        if batch.plan.upsampler_steps:
+            small = painting.pictures()
+            for painting in self.enlarge(small, batch):
+                yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
+        yield Step("done", painting.step, painting.steps, partial(_images, painting))
 
-    def encode(self, prompts: Sequence[str]) -> Float[Tensor, "b t d"]:
-        """The text states of the prompts; each is encoded by itself."""
-        model = self.model
-        states = {
-            text: model.text_encoder(model.tokenizer.encode([text]).to(model.device)).states for text in set(prompts)
-        }
-        return torch.cat([states[text] for text in prompts])
+    def batch(self, requests: Sequence[Request]) -> Batch:
+        """What the requests ask of the model's way; PromptError when it cannot make the size."""
+        plan = requests[0]
+        upsampling = prod(self.factors) if plan.upsampler_steps else 1
+        height, width = (self._small_side(name, getattr(plan, name), upsampling) for name in ("height", "width"))
+        if max(height, width) * upsampling > LARGEST_SIDE:
+            size = f"{width * upsampling} x {height * upsampling}"
+            raise PromptError(f"{size} pixels are more than {LARGEST_SIDE} a side.")
+        prompts, seeds = [request.prompt for request in requests], [request.seed for request in requests]
+        return Batch(prompts, seeds, height, width, plan, self.pictures_a_pass)
 
-    def denoise(self, states: Float[Tensor, "b t d"], seeds: Sequence[int], plan: Request) -> Iterator[State]:
-        """From pure noise to latents, a step at a time."""
-        model, noise = self.model, per_sample_noise(seeds)
-        denoise = prompted(
-            model.unet, model.diffusion, states, self.encode([""])[0], plan.guidance_scale, self.pictures_a_pass
-        )
-        levels = timetable(model.diffusion.process, plan.num_inference_steps)
-        shape = (len(seeds), model.unet.config.in_channels, *self._latent_size(plan))
-        start = noise(torch.empty(shape, device=model.device)) * levels.sigma[0].item()
-        return sample(denoise, start, levels, noise, SOLVERS[plan.solver])
+    def enlarge(self, small: Float[Tensor, "b 3 h w"], batch: Batch) -> Iterator[Painting]:
+        """Small pictures to the final size, a step at a time, through each upsampler of the model."""
+        for number, (part, factor) in enumerate(zip(self.model.upsamplers, self.factors, strict=True), 1):
+            noise = per_sample_noise(batch.seeds, "upsampler" if number == 1 else f"upsampler-{number}")
+            for state in upsample(
+                self.model.part(part),
+                self.model.diffusions[part],
+                small,
+                factor,
+                noise,
+                batch.plan.upsampler_steps,
+                pictures_a_pass=batch.pictures_a_pass,
+            ):
+                stage = "upsample" if number == 1 else f"upsample-{number}"
+                shown = state.clean if state.step < state.steps else state.noisy
+                yield Painting(stage, state.step, state.steps, partial(Tensor.float, shown))
+            small = state.noisy
 
-    def decode(self, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-        """Latents to pictures in about [-1, 1]."""
-        vae = self.model.vae
-        dtype = vae.decoder.conv_in.weight.dtype
-        return torch.cat([vae.picture(some.to(dtype)).float() for some in latents.split(self.pictures_a_pass)])
+    @property
+    def base_size(self) -> int:
+        """Side of the small pictures in pixels, as the model was trained."""
+        return self.way.base_size
 
-    def enlarge(self, small: Float[Tensor, "b 3 h w"], seeds: Sequence[int], plan: Request) -> Iterator[State]:
-        """Small pictures to the final size, a step at a time."""
-        unet, diffusion = self.model.upsampler, self.model.upsampler_diffusion
-        assert unet is not None
-        assert diffusion is not None
-        noise = per_sample_noise(seeds, "upsampler")
-        return upsample(
-            unet,
-            diffusion,
-            small,
-            self.model.upsampling,
-            noise,
-            plan.upsampler_steps,
-            pictures_a_pass=self.pictures_a_pass,
-        )
+    @property
+    def final_size(self) -> int:
+        """Side of the finished pictures in pixels, unless another is asked for."""
+        return self.base_size * prod(self.factors)
 
-    def _latent_size(self, plan: Request) -> tuple[int, int]:
-        """(height, width) of the latents; PromptError when the model cannot make the size."""
-        model = self.model
-        upsampling = model.upsampling if plan.upsampler_steps else 1
-        step = model.vae.factor * upsampling
-        for name in ("width", "height"):
-            side = getattr(plan, name)
-            if side is not None and side % (step * model.unet.config.factor):
-                unit = step * model.unet.config.factor
-                near = max(unit, round(side / unit) * unit)
-                raise PromptError(f"{name} {side} is not a multiple of {unit} pixels, as this model needs; try {near}.")
-        height, width = (side or model.base_size * upsampling for side in (plan.height, plan.width))
-        if max(height, width) > LARGEST_SIDE:
-            raise PromptError(f"{width} x {height} pixels are more than {LARGEST_SIDE} a side.")
-        return height // step, width // step
+    @property
+    def factors(self) -> list[int]:
+        """How many times larger each upsampler makes a picture."""
+        sides = [self.base_size]
+        for part in self.model.upsamplers:
+            side = self.model.part(part).config.sample_size
+            sides.append(max(side, sides[-1]) if isinstance(side, int) else sides[-1])
+        return [large // small for small, large in pairwise(sides)]
 
-    def _shown(self, latents: Tensor) -> list[Image.Image]:
-        with torch.inference_mode():
-            return _images(self.decode(latents))
+    def _small_side(self, name: str, side: int | None, upsampling: int) -> int:
+        """What a side of the finished picture is before it is enlarged."""
+        base = self.base_size
+        if side is None or side == base * upsampling:
+            return base
+        if self.way.unit is None:
+            raise PromptError(f"{name} {side} is not the {base * upsampling} pixels that this model makes.")
+        unit = self.way.unit * upsampling
+        if side % unit:
+            near = max(unit, round(side / unit) * unit)
+            raise PromptError(f"{name} {side} is not a multiple of {unit} pixels, as this model needs; try {near}.")
+        return side // upsampling
 
     def _warn(self, prompt: str) -> None:
         unknown, lost = self.model.tokenizer.unknown_words(prompt), self.model.tokenizer.truncated(prompt)
@@ -237,8 +237,9 @@ class Pipeline:
             warnings.warn(PromptWarning(message), stacklevel=2)
 
 
-def _images(pictures: Float[Tensor, "b 3 h w"]) -> list[Image.Image]:
-    return [to_image(picture) for picture in pictures]
+def _images(painting: Painting) -> list[Image.Image]:
+    with torch.inference_mode():
+        return [to_image(picture) for picture in painting.pictures()]
 
 
 def load(model: str | Path | None = None, device: str = "auto", dtype: torch.dtype | None = None) -> Pipeline:

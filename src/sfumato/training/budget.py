@@ -35,7 +35,8 @@ def plan(
     for size in (given.size,) if given.size else SIZES:
         began = time.monotonic()
         try:
-            each = seconds_a_step(name, with_stage(recipe, name, size=size), builder, team)
+            sized = recipe.with_stage(name, given.model_copy(update={"size": size}))
+            each = seconds_a_step(name, sized, builder, team)
         except torch.OutOfMemoryError:
             if chosen is None:
                 raise RecipeError(f"{name}: size {size} does not fit into memory; lower {name}.batch.") from None
@@ -50,12 +51,7 @@ def plan(
     assert chosen is not None
     size, each = chosen
     steps = max(FEWEST_STEPS, int(MARGIN * seconds / each))
-    return with_stage(recipe, name, size=size, steps=steps, warmup=min(given.warmup, steps // 5)).stage(name)
-
-
-def with_stage(recipe: Recipe, name: str, **changes: object) -> Recipe:
-    """The recipe with other values in a stage's table."""
-    return recipe.model_copy(update={name: recipe.stage(name).model_copy(update=changes)})
+    return given.model_copy(update={"size": size, "steps": steps, "warmup": min(given.warmup, steps // 5)})
 
 
 def seconds_a_step(name: str, recipe: Recipe, builder: Callable[[Recipe], Stage], team: Team) -> float:

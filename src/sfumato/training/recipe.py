@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sfumato.errors import RecipeError
+from sfumato.training import ways
+from sfumato.training.ways import WAYS, Way
 
-STAGES = ("autoencoder", "clip", "denoiser", "upsampler")
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 Size = Literal["tiny", "small", "base", "large"]
@@ -98,6 +99,7 @@ class Upsampler(Training):
     """The U-Net over pixels that makes the final size."""
 
     factor: Literal[1, 2, 4] = 2  # 1 for no upsampler
+    stages: Count = 1  # upsamplers in a row, each of which enlarges `factor` times
     channels: Channels | None = None
     layers: Count | None = None
     crop: Count = 64  # side of the pieces it is trained on, in final pixels
@@ -120,6 +122,7 @@ class Recipe(Table):
     """A whole training."""
 
     name: str = "custom"
+    way: Way = "latents"
     description: str = ""
     licence: str = "unknown"  # of the finished weights
     seed: int = 0
@@ -133,7 +136,7 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Recipe:
-        if self.data.size % self.autoencoder.factor:
+        if self.data.size % self.compression:
             raise ValueError(
                 f"data.size {self.data.size} is not a multiple of autoencoder.factor {self.autoencoder.factor}"
             )
@@ -146,7 +149,7 @@ class Recipe(Table):
             raise ValueError(
                 f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
             )
-        sides = {"denoiser": self.data.size // self.autoencoder.factor, "upsampler": self.upsampler.crop}
+        sides = {"denoiser": self.data.size // self.compression, "upsampler": self.upsampler.crop}
         for name, side in sides.items():
             levels = len(getattr(self, name).channels or ())
             if levels and side % 2 ** (levels - 1):
@@ -154,18 +157,40 @@ class Recipe(Table):
         return self
 
     @property
+    def compression(self) -> int:
+        """How many pixels a side of what the denoiser sees stands for; 1 without an autoencoder."""
+        return self.autoencoder.factor if "autoencoder" in WAYS[self.way] else 1
+
+    @property
+    def upsamplers(self) -> int:
+        """How many upsamplers follow each other."""
+        return self.upsampler.stages if "upsampler" in WAYS[self.way] and self.upsampler.factor > 1 else 0
+
+    @property
     def final_size(self) -> int:
         """Side of the finished pictures, in pixels."""
-        return self.data.size * self.upsampler.factor
-
-    def stage(self, name: str) -> Training:
-        """The table of a stage."""
-        return getattr(self, name)
+        return self.data.size * self.upsampler.factor**self.upsamplers
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that this recipe trains, in their order."""
-        return STAGES if self.upsampler.factor > 1 else STAGES[:-1]
+        """The stages that this recipe trains, in their order; those of a repeated table are numbered."""
+        repeated = {"upsampler": self.upsamplers}
+        return tuple(
+            ways.numbered(table, number + 1) for table in WAYS[self.way] for number in range(repeated.get(table, 1))
+        )
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """The stages that must be complete before this one."""
+        table, _ = ways.table_of(name)
+        return WAYS[self.way][table]
+
+    def stage(self, name: str) -> Training:
+        """The table of a stage."""
+        return getattr(self, ways.table_of(name)[0])
+
+    def with_stage(self, name: str, table: Training) -> Recipe:
+        """The recipe with another table for a stage."""
+        return self.model_copy(update={ways.table_of(name)[0]: table})
 
 
 def names() -> list[str]:

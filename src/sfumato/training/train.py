@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from sfumato.training import budget as budgets
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
 from sfumato.training.loop import fit
-from sfumato.training.recipe import STAGES, Recipe, Training
+from sfumato.training.recipe import Recipe, Training
 from sfumato.training.run_folder import RunFolder
-from sfumato.training.stage import Workshop
-from sfumato.training.stages import BUILDERS, denoiser
+from sfumato.training.stage import Stage, Workshop
+from sfumato.training.stages import builder, denoiser
 from sfumato.training.team import Team, joined
 
 RUN = "run"  # the sub-folder of the model folder for everything but the model
@@ -44,7 +43,7 @@ def train(
         recipe: a recipe's name or TOML file; "digits" for the digits, else "pictures".
         settings: values put over the recipe's, such as "denoiser.steps=500".
         budget: a time such as "10m" for all stages that this call trains, which then decides sizes and steps.
-        stage: train this stage alone; those before it must be complete.
+        stage: train this stage of the recipe alone; those it needs must be complete.
         quiet: show no progress.
 
     Returns:
@@ -54,10 +53,10 @@ def train(
         DataError: no usable pictures; RecipeError: a wrong recipe, or another one than this run began with;
         StorageError: the disk is full; Interrupted: Ctrl-C or a termination signal; TrainingError: infinite losses.
     """
-    if stage is not None and stage not in STAGES:
-        raise RecipeError(f"There is no stage {stage!r}; the stages are {', '.join(STAGES)}.")
     folder = Path(out)
     chosen = recipes.load(recipe or ("digits" if str(data) == "digits" else "pictures"), settings)
+    if stage is not None and stage not in chosen.stages:
+        raise RecipeError(f"There is no stage {stage!r}; the recipe's stages are {', '.join(chosen.stages)}.")
     allowed = recipes.seconds(budget) if budget else None
     with joined(chosen.run) as team, Progress(quiet or not team.leads) as progress:
         began = time.monotonic()
@@ -169,13 +168,13 @@ def _train_stage(
     if run.done:
         return False
     _require_earlier(name, workshop)
-    builder = partial(BUILDERS[name], workshop)
+    build = builder(name, workshop)
     if run.plan is None:
-        run.begin(_plan(name, workshop, names, budget, spent, builder, progress).model_dump(mode="json"))
+        run.begin(_plan(name, workshop, names, budget, spent, build, progress).model_dump(mode="json"))
     team.wait()
     plan = type(workshop.recipe.stage(name)).model_validate(run.plan)
     began = time.monotonic()
-    stage = builder(workshop.recipe.model_copy(update={name: plan}))
+    stage = build(workshop.recipe.with_stage(name, plan))
     state = fit(name, stage, plan, seed, run, team, progress)
     with state.average.in_place():
         facts = stage.finish() if team.leads else {}
@@ -197,7 +196,7 @@ def _plan(
     names: Sequence[str],
     budget: float | None,
     spent: float,
-    builder: Any,
+    build: Callable[[Recipe], Stage],
     progress: Progress,
 ) -> Training:
     recipe = workshop.recipe
@@ -207,12 +206,11 @@ def _plan(
     earlier = sum((_run(workshop, other).done or {}).get("seconds", 0.0) for other in before)
     share = recipe.stage(name).share / (sum(recipe.stage(other).share for other in left) or 1)
     seconds = max(budget - max(earlier, spent), 0.05 * budget) * share
-    return budgets.plan(name, recipe, seconds, builder, workshop.team, progress)
+    return budgets.plan(name, recipe, seconds, build, workshop.team, progress)
 
 
 def _require_earlier(name: str, workshop: Workshop) -> None:
-    needed = {"denoiser": ("autoencoder", "clip"), "upsampler": ("autoencoder",)}.get(name, ())
-    missing = [other for other in needed if not _run(workshop, other).done]
+    missing = [other for other in workshop.recipe.needs(name) if not _run(workshop, other).done]
     if missing:
         raise RecipeError(f"The stage {name} needs {' and '.join(missing)}, which {workshop.folder} does not have yet.")
 
@@ -223,6 +221,7 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
     done = {name: _run(workshop, name).done or {} for name in recipe.stages}
     lineage = {
         "name": recipe.name,
+        "way": recipe.way,
         "licence": recipe.licence,
         "size": recipe.data.size,
         "final_size": recipe.final_size,
@@ -243,4 +242,5 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
         },
         "recipe": recipe.model_dump(mode="json", exclude={"run"}),
     }
-    save_index(workshop.folder, denoiser.config(recipe.denoiser), lineage)
+    scheduler = denoiser.config(recipe.denoiser) if "denoiser" in recipe.stages else None
+    save_index(workshop.folder, recipe.way, scheduler, lineage)

@@ -1,14 +1,23 @@
-"""The four stages of a training, in their order."""
+"""The stages of a training: what builds each from its table of the recipe."""
 
 from collections.abc import Callable
+from functools import partial
 
+from sfumato.training import ways
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Stage, Workshop
 from sfumato.training.stages import autoencoder, clip, denoiser, upsampler
 
-BUILDERS: dict[str, Callable[[Workshop, Recipe], Stage]] = {
+BUILDERS: dict[str, Callable[..., Stage]] = {
     "autoencoder": autoencoder.build,
     "clip": clip.build,
     "denoiser": denoiser.build,
     "upsampler": upsampler.build,
 }
+
+
+def builder(name: str, workshop: Workshop) -> Callable[[Recipe], Stage]:
+    """What builds a stage by its name; those of a repeated table are told their number."""
+    table, number = ways.table_of(name)
+    build = BUILDERS[table]
+    return partial(build, workshop, number=number) if number > 1 else partial(build, workshop)

@@ -1,4 +1,4 @@
-"""Stage 4: the upsampler learns to make the final size, from what the autoencoder leaves of a picture."""
+"""The upsampler learns to make a larger size: of what the autoencoder leaves of a picture, or of small pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sfumato.networks.unet import UNet
 from sfumato.networks.upsampler import enlarge, upsampler_config
 from sfumato.networks.vae import AutoencoderKL
 from sfumato.pipelines.upsampling import augmented, looking_at, upsample
-from sfumato.training import sizes
+from sfumato.training import sizes, ways
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
@@ -48,13 +48,15 @@ class Objective(nn.Module):
         return {"loss": losses.denoising_loss(network, self.diffusion.parameterisation, pictures, noise, level).mean()}
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
-    """The stage, with a new U-Net over pixels."""
+def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
+    """The stage, with a new U-Net over pixels; the `number`th upsampler enlarges what those before it make."""
     plan, team, store = recipe.upsampler, workshop.team, workshop.store
-    small, factor = recipe.data.size, plan.factor
+    name, factor = ways.numbered("upsampler", number), plan.factor
+    small = recipe.data.size * factor ** (number - 1)
     crop = min(plan.crop // factor, small)  # side of the piece of the small picture
-    vae = load_part(workshop.folder, "vae").to(team.device)
-    again = reconstructions(workshop, vae)
+    again = None
+    if number == 1 and "autoencoder" in recipe.stages:
+        again = reconstructions(workshop, load_part(workshop.folder, "vae").to(team.device))
     size = plan.size or recipe.size
     widths = plan.channels or sizes.channels(
         sizes.UPSAMPLER, size, min(len(sizes.UPSAMPLER[size]), sizes.resolutions(crop * factor))
@@ -64,39 +66,43 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         layers=plan.layers or sizes.UPSAMPLER_LAYERS[size],
         class_embed_type="timestep",
         num_class_embeds=None,
-        sample_size=recipe.final_size,
+        sample_size=small * factor,
     )
-    with workshop.first_weights("upsampler"):
+    with workshop.first_weights(name):
         unet = initialise(UNet(layout)).to(team.device)
     config = scheduler.to_config("squaredcos_cap_v2", "sample")
     diffusion = scheduler.from_config(config)
+
+    def looked_at(some: Tensor, flips: Tensor | None = None) -> Tensor:
+        """The small pictures, as the upsampler will meet them."""
+        if again is None:
+            return store.batch(some, small, flips)
+        seen = again[some].float() / 127.5 - 1
+        return seen if flips is None else torch.where(flips[:, None, None, None], seen.flip(-1), seen)
 
     def batch(draw: Draw) -> Batch:
         chosen = draw.indices(len(store))
         corner = torch.randint(small - crop + 1, (draw.batch, 2), generator=draw.generator("crop"))
         mine, corner = draw.mine(chosen).cpu(), draw.mine(corner).cpu()
         flips = draw.mine(draw.uniform("flip") < 0.5).cpu() if recipe.data.flip else None
-        large = _cut(store.batch(mine, flips=flips), corner * factor, crop * factor).to(team.device)
+        large = _cut(store.batch(mine, small * factor, flips), corner * factor, crop * factor).to(team.device)
         amounts = draw.mine(draw.uniform("amount")) * plan.augmentation
-        seen = again[mine].float() / 127.5 - 1
-        if flips is not None:
-            seen = torch.where(flips[:, None, None, None], seen.flip(-1), seen)
-        seen = _cut(seen, corner, crop).to(team.device)
+        seen = _cut(looked_at(mine, flips), corner, crop).to(team.device)
         hints = enlarge(augmented(seen, draw.normal("augmentation", 3, crop, crop), amounts), factor)
         times = draw.mine(losses.stratified(draw.batch, draw.generator("times")))
         return large, hints, amounts, times, draw.normal("noise", 3, crop * factor, crop * factor)
 
     @torch.no_grad()
     def preview() -> Image.Image:
-        """What the autoencoder leaves, enlarged; what is made of it; the pictures themselves."""
+        """The small pictures, enlarged; what is made of them; the pictures themselves."""
         some = workshop.example_indices(8)
-        seen = again[some].to(team.device).float() / 127.5 - 1
+        seen = looked_at(some).to(team.device)
         made = last(upsample(unet, diffusion, seen, factor, per_sample_noise(range(len(seen)))))
-        rows = torch.cat([enlarge(seen, factor).cpu(), made.cpu(), store.batch(some)])
+        rows = torch.cat([enlarge(seen, factor).cpu(), made.cpu(), store.batch(some, small * factor)])
         return grid([to_image(picture) for picture in rows], columns=len(some))
 
     def finish() -> dict[str, Any]:
-        save_part(workshop.folder, "upsampler", unet, workshop.weights, config)
+        save_part(workshop.folder, ways.part_of("upsampler", number), unet, workshop.weights, config)
         return {}
 
     return Stage(Objective(unet, diffusion), batch, preview, finish)
