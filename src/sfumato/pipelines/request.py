@@ -28,6 +28,7 @@ class Request:
         solver: a name in `sfumato.diffusion.solvers.SOLVERS`.
         width, height: of the finished picture in pixels; None for the size that the model was trained for.
         upsampler_steps: steps of the upsampler; 0 leaves it out and gives the small picture.
+        pull: how strongly a vector is pulled toward the prompt's own, from 0; for models of vectors.
     """
 
     prompt: str
@@ -38,6 +39,7 @@ class Request:
     width: int | None = None
     height: int | None = None
     upsampler_steps: int = STEPS
+    pull: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
@@ -52,6 +54,8 @@ class Request:
             raise PromptError("The prompt holds bytes that are no text; type it in UTF-8.") from None
         if not isinstance(self.guidance_scale, int | float) or not -1000 <= self.guidance_scale <= 1000:
             raise PromptError(f"guidance_scale is a number from -1000 to 1000, not {self.guidance_scale!r:.100}.")
+        if not isinstance(self.pull, int | float) or not 0 <= self.pull <= 1000:
+            raise PromptError(f"pull is a number from 0 to 1000, not {self.pull!r:.100}.")
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
         for name in ("width", "height"):

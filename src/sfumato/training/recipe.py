@@ -76,11 +76,9 @@ class Clip(Training):
     jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.06  # largest random shift of a picture, in its side
 
 
-class Denoiser(Training):
-    """The U-Net over latents."""
+class Noising(Training):
+    """What every denoiser learns from: which noise, which levels, what is told and what predicted."""
 
-    channels: Channels | None = None
-    layers: Count | None = None
     process: Literal["flow", "linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample", "velocity"] = "v_prediction"
     shift: Annotated[float, Field(gt=0)] = 1.0  # of flow's times toward noise
@@ -89,10 +87,39 @@ class Denoiser(Training):
     drop_caption: Share = 0.1  # how often the prompt is left empty, for classifier-free guidance
 
     @model_validator(mode="after")
-    def _velocity_belongs_to_flow(self) -> Denoiser:
+    def _velocity_belongs_to_flow(self) -> Noising:
         if (self.process == "flow") != (self.prediction == "velocity"):
             raise ValueError("process 'flow' and prediction 'velocity' go together")
         return self
+
+
+class Denoiser(Noising):
+    """The U-Net over latents."""
+
+    channels: Channels | None = None
+    layers: Count | None = None
+
+
+class Vectors(Training):
+    """The autoencoder of vectors and the text encoder that meets it, trained together."""
+
+    length: Count = 512  # numbers of a vector
+    channels: Channels | None = None  # one per resolution; from `size` when not given
+    layers: Count = 1
+    text_width: Annotated[int, Field(ge=64, multiple_of=64)] | None = None
+    text_layers: Count | None = None
+    jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.06  # largest random shift of a picture, in its side
+    kl_weight: Annotated[float, Field(ge=0)] = 0.3
+    edge_weight: Annotated[float, Field(ge=0)] = 1.0  # of the differences between neighbouring pixels
+    contrast_weight: Annotated[float, Field(ge=0)] = 0.05
+
+
+class Prior(Noising):
+    """The denoiser of vectors."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"  # matrices as wide as these are slow to orthogonalise
+    width: Annotated[int, Field(ge=8)] | None = None
+    layers: Count | None = None
 
 
 class Upsampler(Training):
@@ -131,6 +158,8 @@ class Recipe(Table):
     autoencoder: Autoencoder = Autoencoder()
     clip: Clip = Clip()
     denoiser: Denoiser = Denoiser()
+    vectors: Vectors = Vectors()
+    prior: Prior = Prior()
     upsampler: Upsampler = Upsampler()
     run: Run = Run()
 
@@ -149,6 +178,8 @@ class Recipe(Table):
             raise ValueError(
                 f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
             )
+        if "vectors" in self.stages and self.data.size % 2 ** (len(self.vectors.channels or ((),) * 4) - 1):
+            raise ValueError(f"vectors.channels: pictures of {self.data.size} pixels cannot be halved that often")
         sides = {"denoiser": self.data.size // self.compression, "upsampler": self.upsampler.crop}
         for name, side in sides.items():
             levels = len(getattr(self, name).channels or ())

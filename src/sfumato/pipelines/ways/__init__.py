@@ -5,10 +5,12 @@ from collections.abc import Callable
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.ways.latents import Latents
+from sfumato.pipelines.ways.vectors import Vectors
 from sfumato.pipelines.ways.way import Way
 
 WAYS: dict[str, Callable[[Model], Way]] = {
     "latents": Latents,
+    "vectors": Vectors,
 }
 
 

@@ -6,13 +6,15 @@ from functools import partial
 from sfumato.training import ways
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Stage, Workshop
-from sfumato.training.stages import autoencoder, clip, denoiser, upsampler
+from sfumato.training.stages import autoencoder, clip, denoiser, prior, upsampler, vectors
 
 BUILDERS: dict[str, Callable[..., Stage]] = {
     "autoencoder": autoencoder.build,
     "clip": clip.build,
     "denoiser": denoiser.build,
     "upsampler": upsampler.build,
+    "vectors": vectors.build,
+    "prior": prior.build,
 }
 
 
