@@ -24,7 +24,7 @@ from sfumato.data.pictures import grid, to_image
 from sfumato.data.store import prepare
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last, sample
-from sfumato.diffusion.solvers import ddpm, euler
+from sfumato.diffusion.solvers import ancestral, euler
 from sfumato.diffusion.times import timetable
 from sfumato.evaluation.recognition import train_judge
 from sfumato.pipelines.denoising import prompted
@@ -65,8 +65,8 @@ def main() -> None:
     labels = [word for word in WORDS for _ in range(given.each)]
     prompts = [f"a handwritten {word}" for word in labels]
     asked = {
-        "DDPM": (STEPS, ddpm, False),
-        "DDPM, no noise added back": (STEPS, ddpm, True),
+        "DDPM": (STEPS, ancestral(euler), False),
+        "DDPM, no noise added back": (STEPS, ancestral(euler), True),
         "one single step": (1, euler, True),
     }
     print("| | judge | sure | sharpness | variety |\n| --- | --- | --- | --- | --- |")

@@ -2,8 +2,36 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the reference libraries look at folders only
 settings.register_profile("sfumato", deadline=None)
 settings.load_profile("sfumato")
+
+TINY_VECTORS = [
+    "data.size=16",
+    "data.length=12",
+    "data.vocabulary=540",
+    "vectors.length=24",
+    "vectors.channels=[8, 16]",
+    "vectors.text_width=64",
+    "vectors.text_layers=1",
+    "vectors.steps=30",
+    "vectors.batch=8",
+    "prior.width=16",
+    "prior.layers=1",
+    "prior.steps=30",
+    "prior.batch=8",
+    "upsampler.channels=[8, 16]",
+    "upsampler.steps=3",
+    "upsampler.batch=4",
+    "run.previews=1",
+    "run.precision='float32'",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_vectors():
+    """Settings over the recipe `vectors` with which a whole model trains in seconds."""
+    return list(TINY_VECTORS)

@@ -21,6 +21,8 @@ from sfumato.networks.config import Config
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import UNetConfig
 from sfumato.networks.vae import AutoencoderConfig, AutoencoderKL
+from sfumato.networks.vector_autoencoder import VectorAutoencoder, VectorAutoencoderConfig
+from sfumato.networks.vector_denoiser import VectorDenoiser, VectorDenoiserConfig
 
 
 class Part(NamedTuple):
@@ -49,13 +51,17 @@ PARTS = {
     "upsampler": UNET,
     "restorer": UNET._replace(denoises=False),
     "classifier": Part(Classifier, ClassifierConfig, DIFFUSERS_WEIGHTS, ("sfumato", "Classifier")),
+    "vector_vae": Part(VectorAutoencoder, VectorAutoencoderConfig, DIFFUSERS_WEIGHTS, ("sfumato", "VectorAutoencoder")),
+    "prior": Part(
+        VectorDenoiser, VectorDenoiserConfig, DIFFUSERS_WEIGHTS, ("sfumato", "VectorDenoiser"), denoises=True
+    ),
 }
 
 # the parts without which a model of each way to a picture makes none
 NEEDED = {
     "latents": ("text_encoder", "unet", "vae"),
     "pixels": ("text_encoder", "unet"),
-    "vectors": ("text_encoder", "vectors", "decoder"),
+    "vectors": ("text_encoder", "vector_vae", "prior"),
     "gradient": ("classifier",),
     "cold": ("text_encoder", "restorer"),
 }

@@ -45,6 +45,7 @@ def generate(
         list[str] | None, typer.Option(help='"other prompt=0.4": mixed in, the prompt keeps the rest of 1. Repeatable.')
     ] = None,
     mix_how: Annotated[str, typer.Option(help="spherical, linear or branches.")] = "spherical",
+    pull: Annotated[float, typer.Option(help="Pull a vector toward the prompt's own; for models of vectors.")] = 0.0,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[
         str, typer.Option(help="dpmpp-2m, euler, unipc-2, ddpm, ...; a wrong name lists all.")
@@ -73,6 +74,7 @@ def generate(
         seed,
         num_inference_steps=steps,
         guidance_scale=guidance,
+        pull=pull,
         solver=solver,
         spacing=spacing,
         width=width,

@@ -14,6 +14,8 @@ from torch import nn
 from sfumato.networks.clip import ImageEncoder, TextEncoder
 from sfumato.networks.unet import UNet
 from sfumato.networks.vae import AutoencoderKL
+from sfumato.networks.vector_autoencoder import VectorAutoencoder
+from sfumato.networks.vector_denoiser import VectorDenoiser
 
 Network = TypeVar("Network", bound=nn.Module)
 Table = dict[str, float]  # pattern of parameter names: standard deviation of a normal distribution, 0 for zeros
@@ -23,7 +25,7 @@ def initialise(network: Network) -> Network:
     """Draws the weights that the network's table names; the others keep PyTorch's defaults.
 
     Args:
-        network: a `UNet`, `AutoencoderKL`, `TextEncoder` or `ImageEncoder`; others are left as they are.
+        network: one that `table_of` knows; others are left as they are.
 
     Returns:
         The same network.
@@ -42,8 +44,10 @@ def table_of(network: nn.Module) -> Table:
     match network:
         case UNet():
             return UNET
-        case AutoencoderKL():
+        case AutoencoderKL() | VectorAutoencoder():
             return AUTOENCODER
+        case VectorDenoiser():
+            return VECTOR_DENOISER
         case TextEncoder() | ImageEncoder():
             return clip_table(network.config.hidden_size, network.config.num_hidden_layers)
         case _:
@@ -61,6 +65,13 @@ UNET: Table = {
 AUTOENCODER: Table = {
     "*.conv2.*": 0,
     "*.to_out.0.*": 0,
+}
+
+# adaLN-Zero: the level and the condition begin by changing nothing (Peebles & Xie 2023, section 3.2).
+VECTOR_DENOISER: Table = {
+    "*.norm.linear.*": 0,
+    "norm_out.linear.*": 0,
+    "proj_out.*": 0,
 }
 
 

@@ -78,18 +78,21 @@ def autoencoder_config(
 
 
 class Posterior(NamedTuple):
-    """A diagonal Gaussian over latents: `mean` and `logvar`, both (b, c, h, w); logvar lies in [-30, 20]."""
+    """A diagonal Gaussian over latents: `mean` and `logvar` of one shape (b, ...); logvar lies in [-30, 20]."""
 
-    mean: Float[Tensor, "b c h w"]
-    logvar: Float[Tensor, "b c h w"]
+    mean: Float[Tensor, "b ..."]
+    logvar: Float[Tensor, "b ..."]
 
-    def sample(self, noise: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def sample(self, noise: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
         """Draws a latent from standard normal noise (Kingma & Welling 2014, section 2.4)."""
         return self.mean + (0.5 * self.logvar).exp() * noise
 
-    def kl(self) -> Float[Tensor, " b"]:
-        """Gives the divergence from the standard normal, in nats per sample (Kingma & Welling 2014, appendix B)."""
-        return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).sum(dim=(1, 2, 3))
+    def kl(self, centre: Float[Tensor, "b ..."] | float = 0.0) -> Float[Tensor, " b"]:
+        """Gives the divergence from the normal of unit variance around `centre`, in nats per sample.
+
+        Around 0 it is that of Kingma & Welling 2014, appendix B.
+        """
+        return 0.5 * ((self.mean - centre).square() + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
 
 
 class AutoencoderKL(nn.Module):

@@ -1,4 +1,4 @@
-"""A U-Net and its conditions as a Denoise."""
+"""A network and its conditions as a Denoise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from sfumato.checkpoints.scheduler import Diffusion
 from sfumato.diffusion.guidance import (
@@ -24,21 +24,20 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.mixing import linear, spherical
 from sfumato.diffusion.parameterisation import Denoise, Network
 from sfumato.diffusion.steering import steered_at_estimate
-from sfumato.networks.unet import UNet
 from sfumato.pipelines.request import Request
 
 MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024)
 
 
 def prompted(
-    unet: UNet,
+    unet: nn.Module,
     diffusion: Diffusion,
-    states: Float[Tensor, "b t d"],
-    empty: Float[Tensor, "t d"],
+    states: Float[Tensor, "b ..."],
+    empty: Float[Tensor, "..."],
     guidance: float,
     pictures_a_pass: int | None = None,
 ) -> Denoise:
-    """A Denoise steered by text states, with classifier-free guidance against the states of the empty prompt.
+    """A Denoise steered by text states, or a vector, with classifier-free guidance against those of the empty prompt.
 
     `guidance` 1 is the conditional model alone, in half the time. `pictures_a_pass` bounds how many pictures share a
     forward pass: with 1 every picture is computed in tensors of the same shapes whatever its batch, and so to the same
@@ -51,10 +50,10 @@ def prompted(
 
 
 def asked_for(
-    unet: UNet,
+    unet: nn.Module,
     diffusion: Diffusion,
-    states: Float[Tensor, "b t d"],
-    encode: Callable[[str], Float[Tensor, "t d"]],
+    states: Float[Tensor, "b ..."],
+    encode: Callable[[str], Float[Tensor, "..."]],
     plan: Request,
     levels: Level,
     likeness: Callable[[Tensor], Float[Tensor, " b"]] | None = None,
@@ -93,7 +92,7 @@ def asked_for(
 
 
 def _mixture(
-    states: Float[Tensor, "b t d"], encode: Callable[[str], Float[Tensor, "t d"]], plan: Request
+    states: Float[Tensor, "b ..."], encode: Callable[[str], Float[Tensor, "..."]], plan: Request
 ) -> tuple[list[Tensor], list[float]]:
     """The text states of every branch and its share; the shares sum to 1."""
     parts = [states, *(encode(text).expand_as(states) for text, _ in plan.mix)]
@@ -116,19 +115,19 @@ def _rule(plan: Request, scale: float, levels: Level) -> Rule:
 
 
 def _network(
-    unet: UNet, states: Float[Tensor, "branches b t d"], pictures_a_pass: int | None, *, blind: bool = False
+    unet: nn.Module, states: Float[Tensor, "branches b ..."], pictures_a_pass: int | None, *, blind: bool = False
 ) -> Network:
     branches, batch = states.shape[:2]
 
     def network(x: Tensor, label: Tensor) -> Tensor:
         grid = (branches, batch)
         rows, labels = x.unflatten(0, grid), label.unflatten(0, grid)
-        dtype = unet.conv_in.weight.dtype
+        dtype = next(unet.parameters()).dtype
         passes = []
         for some in torch.arange(batch).split(pictures_a_pass or batch):
             noisy, words = rows[:, some].flatten(0, 1).to(dtype), states[:, some].flatten(0, 1)
-            unseeing = torch.ones(len(noisy), dtype=torch.bool, device=noisy.device) if blind else None
-            passes.append(unet(noisy, labels[:, some].flatten(), words, blind=unseeing))
+            unseeing = {"blind": torch.ones(len(noisy), dtype=torch.bool, device=noisy.device)} if blind else {}
+            passes.append(unet(noisy, labels[:, some].flatten(), words, **unseeing))
         return torch.cat([made.unflatten(0, (branches, -1)) for made in passes], dim=1).flatten(0, 1).to(x)
 
     return network

@@ -46,6 +46,7 @@ class Request:
         guidance_interval: (low, high), guide only where low < sigma / alpha <= high.
         mix: other prompts with their weights; the prompt itself has the rest of 1.
         mix_how: a name in `MIXTURES`.
+        pull: how strongly a vector is pulled toward the prompt's own, from 0; for models of vectors.
     """
 
     prompt: str
@@ -64,6 +65,7 @@ class Request:
     guidance_interval: tuple[float, float] | None = None
     mix: tuple[tuple[str, float], ...] = ()
     mix_how: str = "spherical"
+    pull: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
@@ -74,6 +76,7 @@ class Request:
         for text in self.texts:
             _require_text(text)
         self._guided()
+        self._number("pull", 0, 1000)
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
         named = self.spacing is None or (

@@ -83,31 +83,58 @@ class Clip(Training):
     jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.06  # largest random shift of a picture, in its side
 
 
-class Denoiser(Training):
-    """The U-Net over latents or pixels."""
+class Noising(Training):
+    """What every denoiser learns from: which noise, which levels, what is told and what predicted."""
 
-    patch: Literal[1, 2, 4, 8] = 1  # pixels a side that it takes together, where there is no autoencoder
-    channels: Channels | None = None
-    layers: Count | None = None
     process: Literal["flow", "linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample", "velocity"] = "v_prediction"
     shift: Annotated[float, Field(gt=0)] = 1.0  # toward noise, so many times more of it; larger pictures want more
     times: Literal["uniform", "logit_normal"] = "uniform"
     weight: Literal["plain", "snr", "min_snr", "velocity"] = "plain"
-    experts: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # times at which one U-Net hands over to the next
     drop_caption: Share = 0.1  # how often the prompt is left empty, for classifier-free guidance
 
     @model_validator(mode="after")
-    def _velocity_belongs_to_flow(self) -> Denoiser:
+    def _velocity_belongs_to_flow(self) -> Noising:
         if (self.process == "flow") != (self.prediction == "velocity"):
             raise ValueError("process 'flow' and prediction 'velocity' go together")
         return self
+
+
+class Denoiser(Noising):
+    """The U-Net over latents or pixels."""
+
+    patch: Literal[1, 2, 4, 8] = 1  # pixels a side that it takes together, where there is no autoencoder
+    channels: Channels | None = None
+    layers: Count | None = None
+    experts: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # times at which one U-Net hands over to the next
 
     @model_validator(mode="after")
     def _experts_stand_in_order(self) -> Denoiser:
         if any(late <= early for early, late in pairwise(self.experts)):
             raise ValueError(f"the times of experts grow from clean to noise, unlike {list(self.experts)}")
         return self
+
+
+class Vectors(Training):
+    """The autoencoder of vectors and the text encoder that meets it, trained together."""
+
+    length: Count = 512  # numbers of a vector
+    channels: Channels | None = None  # one per resolution; from `size` when not given
+    layers: Count = 1
+    text_width: Annotated[int, Field(ge=64, multiple_of=64)] | None = None
+    text_layers: Count | None = None
+    jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.06  # largest random shift of a picture, in its side
+    kl_weight: Annotated[float, Field(ge=0)] = 0.3
+    edge_weight: Annotated[float, Field(ge=0)] = 1.0  # of the differences between neighbouring pixels
+    contrast_weight: Annotated[float, Field(ge=0)] = 0.05
+
+
+class Prior(Noising):
+    """The denoiser of vectors."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"  # matrices as wide as these are slow to orthogonalise
+    width: Annotated[int, Field(ge=8)] | None = None
+    layers: Count | None = None
 
 
 class Upsampler(Training):
@@ -165,6 +192,8 @@ class Recipe(Table):
     autoencoder: Autoencoder = Autoencoder()
     clip: Clip = Clip()
     denoiser: Denoiser = Denoiser()
+    vectors: Vectors = Vectors()
+    prior: Prior = Prior()
     upsampler: Upsampler = Upsampler()
     classifier: Classifier = Classifier()
     restorer: Restorer = Restorer()
@@ -184,6 +213,8 @@ class Recipe(Table):
             raise ValueError(
                 f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
             )
+        if "vectors" in self.stages and self.data.size % 2 ** (len(self.vectors.channels or ((),) * 4) - 1):
+            raise ValueError(f"vectors.channels: pictures of {self.data.size} pixels cannot be halved that often")
         sides = {
             "denoiser": self.data.size // self.compression,
             "upsampler": self.upsampler.crop,

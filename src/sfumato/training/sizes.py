@@ -16,6 +16,17 @@ CLASSIFIER: Widths = {"tiny": (32, 64, 96), "small": (64, 96, 128), "base": (96,
 DENOISER_LAYERS = {"tiny": 1, "small": 1, "base": 2, "large": 2}
 UPSAMPLER_LAYERS = {"tiny": 1, "small": 1, "base": 2, "large": 2}
 
+# those of the autoencoder of vectors
+VECTORS: Widths = {
+    "tiny": (16, 32, 48, 64),
+    "small": (32, 64, 96, 128),
+    "base": (64, 128, 192, 256),
+    "large": (128, 256, 384, 512),
+}
+
+# (width, layers) of the denoiser of vectors
+PRIOR = {"tiny": (384, 4), "small": (512, 6), "base": (1024, 8), "large": (1536, 12)}
+
 # (width, layers) of the text encoder and of the image encoder
 TEXT = {"tiny": (128, 2), "small": (256, 4), "base": (512, 8), "large": (768, 12)}
 IMAGE = {"tiny": (128, 3), "small": (256, 6), "base": (512, 10), "large": (768, 12)}

@@ -24,10 +24,9 @@ WAYS: dict[Way, dict[str, tuple[str, ...]]] = {
         "upsampler": (),
     },
     "vectors": {
-        "clip": (),
-        "decoder": ("clip",),
-        "vectors": ("clip",),
-        "upsampler": ("decoder",),
+        "vectors": (),
+        "prior": ("vectors",),
+        "upsampler": ("vectors",),
     },
     "gradient": {
         "classifier": (),

@@ -7,6 +7,7 @@ from sfumato.pipelines.model import Model
 from sfumato.pipelines.ways.cold import Cold
 from sfumato.pipelines.ways.gradient import Gradient
 from sfumato.pipelines.ways.latents import Latents
+from sfumato.pipelines.ways.vectors import Vectors
 from sfumato.pipelines.ways.way import Way
 
 WAYS: dict[str, Callable[[Model], Way]] = {
@@ -14,6 +15,7 @@ WAYS: dict[str, Callable[[Model], Way]] = {
     "pixels": Latents,
     "gradient": Gradient,
     "cold": Cold,
+    "vectors": Vectors,
 }
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from sfumato.training import ways
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Stage, Workshop
-from sfumato.training.stages import autoencoder, classifier, clip, denoiser, restorer, upsampler
+from sfumato.training.stages import autoencoder, classifier, clip, denoiser, prior, restorer, upsampler, vectors
 
 BUILDERS: dict[str, Callable[..., Stage]] = {
     "autoencoder": autoencoder.build,
@@ -15,6 +15,8 @@ BUILDERS: dict[str, Callable[..., Stage]] = {
     "upsampler": upsampler.build,
     "classifier": classifier.build,
     "restorer": restorer.build,
+    "vectors": vectors.build,
+    "prior": prior.build,
 }
 
 

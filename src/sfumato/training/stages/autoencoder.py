@@ -31,13 +31,13 @@ class Objective(nn.Module):
         """The loss and its parts, per pixel."""
         again, posterior = self.vae(pictures, noise)
         error = (again - pictures).float()
-        pixels, edges = error.abs().mean(), _edges(error)
+        pixels, edges = error.abs().mean(), edge_error(error)
         kl = posterior.kl().mean() / pictures[0].numel()
         loss = pixels + self.recipe.edge_weight * edges + self.recipe.kl_weight * kl
         return {"loss": loss, "pixels": pixels, "edges": edges, "kl": kl}
 
 
-def _edges(error: Float[Tensor, "b c h w"]) -> Tensor:
+def edge_error(error: Float[Tensor, "b c h w"]) -> Tensor:
     """How much neighbouring errors differ: blurred edges cost, a shade too dark hardly."""
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 

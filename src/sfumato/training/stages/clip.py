@@ -68,13 +68,13 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         bos_token_id=tokenizer.start_id,
         eos_token_id=tokenizer.end_id,
         pad_token_id=tokenizer.pad_id,
-        **_shape(plan.width or text_width, plan.layers or text_layers),
+        **transformer(plan.width or text_width, plan.layers or text_layers),
     )
     image_config = ImageConfig(
         image_size=recipe.data.size,
         patch_size=max(1, recipe.data.size // PATCHES),
         projection_dim=plan.projection,
-        **_shape(plan.width or image_width, plan.layers or image_layers),
+        **transformer(plan.width or image_width, plan.layers or image_layers),
     )
     with workshop.first_weights("clip"):
         text, image = initialise(TextEncoder(text_config)), initialise(ImageEncoder(image_config))
@@ -105,7 +105,8 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     return Stage(objective, batch, preview, finish)
 
 
-def _shape(width: int, layers: int) -> dict[str, Any]:
+def transformer(width: int, layers: int) -> dict[str, Any]:
+    """The shape of a transformer in CLIP's terms: heads of 64, four times as wide inside."""
     return {
         "hidden_size": width,
         "intermediate_size": 4 * width,

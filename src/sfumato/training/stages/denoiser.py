@@ -29,7 +29,7 @@ from sfumato.networks.unet_config import unet_config
 from sfumato.pipelines.denoising import prompted
 from sfumato.training import sizes, ways
 from sfumato.training.kept import kept
-from sfumato.training.recipe import Denoiser, Recipe
+from sfumato.training.recipe import Denoiser, Noising, Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
 
 TIMES = {"uniform": losses.uniform, "logit_normal": losses.logit_normal}
@@ -39,21 +39,24 @@ WEIGHTS = {"plain": None, "snr": losses.snr, "min_snr": losses.min_snr, "velocit
 class Objective(nn.Module):
     """The denoising loss at random levels."""
 
-    def __init__(self, unet: UNet, diffusion: Diffusion, plan: Denoiser) -> None:
+    def __init__(self, unet: nn.Module, diffusion: Diffusion, plan: Noising) -> None:
         super().__init__()
         self.unet, self.diffusion, self.weight = unet, diffusion, WEIGHTS[plan.weight]
 
     def forward(
         self,
-        latents: Float[Tensor, "b c h w"],
-        states: Float[Tensor, "b t d"],
+        clean: Float[Tensor, "b ..."],
+        condition: Float[Tensor, "b ..."],
         times: Float[Tensor, " b"],
-        noise: Float[Tensor, "b c h w"],
+        noise: Float[Tensor, "b ..."],
     ) -> dict[str, Tensor]:
         """The mean loss."""
-        network = partial(self.unet, encoder_hidden_states=states)
+
+        def network(x: Tensor, timestep: Tensor) -> Tensor:
+            return self.unet(x, timestep, condition)
+
         level = self.diffusion.process(times)
-        each = losses.denoising_loss(network, self.diffusion.parameterisation, latents, noise, level, self.weight)
+        each = losses.denoising_loss(network, self.diffusion.parameterisation, clean, noise, level, self.weight)
         return {"loss": each.mean()}
 
 

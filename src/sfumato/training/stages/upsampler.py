@@ -19,12 +19,13 @@ from sfumato.diffusion.sampling import last
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.upsampler import enlarge, upsampler_config
-from sfumato.networks.vae import AutoencoderKL
 from sfumato.pipelines.upsampling import augmented, looking_at, upsample
 from sfumato.training import sizes, ways
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
+
+CODERS = {"autoencoder": "vae", "vectors": "vector_vae"}  # stages that train an autoencoder, and its part
 
 
 class Objective(nn.Module):
@@ -55,8 +56,8 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
     small = recipe.data.size * factor ** (number - 1)
     crop = min(plan.crop // factor, small)  # side of the piece of the small picture
     again = None
-    if number == 1 and "autoencoder" in recipe.stages:
-        again = reconstructions(workshop, load_part(workshop.folder, "vae").to(team.device))
+    if number == 1 and (part := next((CODERS[stage] for stage in recipe.stages if stage in CODERS), None)):
+        again = reconstructions(workshop, part)
     size = plan.size or recipe.size
     widths = plan.channels or sizes.channels(
         sizes.UPSAMPLER, size, min(len(sizes.UPSAMPLER[size]), sizes.resolutions(crop * factor))
@@ -114,11 +115,12 @@ def _cut(pictures: Tensor, corner: Tensor, side: int) -> Tensor:
     return torch.stack(pieces)
 
 
-def reconstructions(workshop: Workshop, vae: AutoencoderKL) -> Tensor:
-    """All pictures after a way through the autoencoder, 0 to 255 (n, 3, h, w); computed once and kept.
+def reconstructions(workshop: Workshop, part: str) -> Tensor:
+    """All pictures after a way through the autoencoder `part`, 0 to 255 (n, 3, h, w); computed once and kept.
 
     At work the upsampler sees decoded latents; here it learns what they lack.
     """
+    vae = load_part(workshop.folder, part).to(workshop.team.device)
 
     @torch.no_grad()
     def compute() -> Tensor:
@@ -128,4 +130,4 @@ def reconstructions(workshop: Workshop, vae: AutoencoderKL) -> Tensor:
             parts.append(((vae(pictures)[0].clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
         return torch.cat(parts)
 
-    return kept(workshop, "reconstructions", ["vae"], compute)
+    return kept(workshop, "reconstructions", [part], compute)

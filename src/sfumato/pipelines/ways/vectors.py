@@ -1,0 +1,76 @@
+"""Tokens -> text encoder -> the sampling loop over vectors -> decoder -> picture.
+
+A picture's vector is made first, from a random one, and then decoded: unCLIP's two steps (Ramesh et al. 2022,
+section 2) with the decoder of a variational autoencoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sfumato.diffusion.noise import per_sample_noise
+from sfumato.diffusion.pull import pulled
+from sfumato.diffusion.sampling import State, sample
+from sfumato.diffusion.solvers import SOLVERS
+from sfumato.diffusion.times import timetable
+from sfumato.networks.vector_autoencoder import VectorAutoencoder
+from sfumato.networks.vector_denoiser import VectorDenoiser
+from sfumato.pipelines.denoising import asked_for
+from sfumato.pipelines.model import Model
+from sfumato.pipelines.ways.way import Batch, Painting
+
+
+class Vectors:
+    """A denoiser of vectors, steered by the vector of the prompt, and the decoder that makes pictures of them."""
+
+    unit = None
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.prior: VectorDenoiser = model.part("prior")
+        self.vae: VectorAutoencoder = model.part("vector_vae")
+
+    @property
+    def base_size(self) -> int:
+        return self.vae.config.sample_size
+
+    def paint(self, batch: Batch) -> Iterator[Painting]:
+        for state in self.denoise(self.encode(batch.prompts), batch):
+            shown = state.clean if state.step < state.steps else state.noisy
+            yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, batch.pictures_a_pass))
+
+    def encode(self, prompts: Sequence[str]) -> Float[Tensor, "b d"]:
+        """The vectors of the prompts, of unit scale; each is encoded by itself."""
+        model = self.model
+        vectors = {
+            text: self.vae.vector(model.text_encoder(model.tokenizer.encode([text]).to(model.device)).projected)
+            for text in set(prompts)
+        }
+        return torch.cat([vectors[text] for text in prompts])
+
+    def denoise(self, prompts: Float[Tensor, "b d"], batch: Batch) -> Iterator[State]:
+        """From random vectors to those of pictures, a step at a time, pulled toward the prompts if asked for.
+
+        With a guidance scale of 0 the denoiser knows nothing of the prompt and the pull alone steers.
+        """
+        plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
+        method = SOLVERS[plan.solver]
+        levels = method.route(timetable(diffusion.process, plan.num_inference_steps))
+        start = noise(torch.empty(prompts.shape, device=prompts.device)) * levels.sigma[0].item()
+        passes = batch.pictures_a_pass
+        denoise = asked_for(self.prior, diffusion, prompts, self.context, plan, levels, pictures_a_pass=passes)
+        return sample(pulled(denoise, prompts.to(start), plan.pull), start, levels, noise, method.step)
+
+    def context(self, text: str) -> Float[Tensor, " d"]:
+        """The vector of one text."""
+        return self.encode([text])[0]
+
+    def decode(self, vectors: Float[Tensor, "b d"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h w"]:
+        """Vectors of unit scale to pictures in about [-1, 1]."""
+        some = vectors.to(self.vae.scale.dtype).split(pictures_a_pass)
+        return torch.cat([self.vae.picture(few).float() for few in some])
