@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -22,6 +22,12 @@ GUIDANCE = {"cfg": 4.0, "cfg++": 0.6, "apg": 4.0, "pag": 3.0, "clip": 2.0}
 
 MIXTURES = ("spherical", "linear", "branches")
 """How prompts are mixed: on the way between their text states, or by an estimate for each."""
+
+GUIDED = ("guidance", "negative_prompt", "guidance_rescale", "guidance_interval", "mix", "mix_how")
+"""The settings that say how a denoiser is steered, besides the scale."""
+
+EVERYWHERE = ("prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height", "upsampler_steps")
+"""The settings that every model follows."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,12 @@ class Request:
     def texts(self) -> tuple[str, ...]:
         """Every text that the model reads for this picture."""
         return (self.prompt, self.negative_prompt, *(text for text, _ in self.mix))
+
+    def require(self, known: Collection[str], model: str) -> None:
+        """Refuse settings that would do nothing: PromptError when one that is not `known` has not its default."""
+        for field in fields(self):
+            if field.name not in (*EVERYWHERE, *known) and getattr(self, field.name) != field.default:
+                raise PromptError(f"{field.name} does nothing with the model {model}; leave it out.")
 
     @property
     def scale(self) -> float:

@@ -20,7 +20,6 @@ from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.model import Model
-from sfumato.pipelines.request import Request
 from sfumato.pipelines.restoring import PLAIN, SOLVERS, Coldness, degradation_of
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -28,6 +27,8 @@ from sfumato.pipelines.ways.way import Batch, Painting
 
 class Cold:
     """A U-Net over pixels that undoes a degradation, steered by words."""
+
+    takes: frozenset[str] = frozenset()  # its steps are its own
 
     def __init__(self, model: Model) -> None:
         self.model, self.unet = model, model.part("restorer")
@@ -44,8 +45,6 @@ class Cold:
         return self.unet.config.factor if self.coldness.name != "text" else None  # sheets of text are square
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
-        if batch.plan.solver != Request.solver:
-            raise PromptError("Cold diffusion has steps of its own; leave the solver as it is.")
         for state in self.generate(batch, "melting" if self.coldness.noise else "tacos"):
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("restore", state.step, state.steps, partial(Tensor.float, shown))

@@ -24,6 +24,8 @@ from sfumato.pipelines.ways.way import Batch, Painting
 class Gradient:
     """A classifier of noisy pictures; the words choose the class whose probability is climbed."""
 
+    takes = frozenset({"solver"})
+
     def __init__(self, model: Model) -> None:
         self.model = model
         self.classifier: Classifier = model.part("classifier")

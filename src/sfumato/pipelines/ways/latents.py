@@ -22,6 +22,7 @@ from sfumato.networks.unet import UNet
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.model import Model
+from sfumato.pipelines.request import GUIDED
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -29,6 +30,8 @@ from sfumato.pipelines.ways.way import Batch, Painting
 
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
+
+    takes = frozenset({"solver", "spacing", "times", *GUIDED})
 
     def __init__(self, model: Model) -> None:
         self.model = model

@@ -18,16 +18,19 @@ from sfumato.diffusion.pull import pulled
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.solvers import SOLVERS
 from sfumato.diffusion.times import timetable
+from sfumato.errors import PromptError
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.networks.vector_denoiser import VectorDenoiser
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.model import Model
+from sfumato.pipelines.request import GUIDED
 from sfumato.pipelines.ways.way import Batch, Painting
 
 
 class Vectors:
     """A denoiser of vectors, steered by the vector of the prompt, and the decoder that makes pictures of them."""
 
+    takes = frozenset({"solver", "pull", *GUIDED})
     unit = None
 
     def __init__(self, model: Model) -> None:
@@ -40,6 +43,8 @@ class Vectors:
         return self.vae.config.sample_size
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
+        if batch.plan.guidance in ("pag", "clip"):
+            raise PromptError(f"The guidance {batch.plan.guidance} is for denoisers of pictures; take cfg or apg.")
         for state in self.denoise(self.encode(batch.prompts), batch):
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, batch.pictures_a_pass))

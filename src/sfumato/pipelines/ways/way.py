@@ -37,6 +37,9 @@ class Painting:
 class Way(Protocol):
     """A way to small pictures, over the parts of a model; the pipeline enlarges them."""
 
+    takes: frozenset[str]
+    """The settings of a `Request` that it follows, besides those that every way does; the pipeline refuses others."""
+
     @property
     def base_size(self) -> int:
         """Side of the small pictures in pixels, as the model was trained."""
