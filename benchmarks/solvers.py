@@ -1,6 +1,6 @@
 """What a number of network evaluations buys: every solver, beside those of k-diffusion and diffusers.
 
-    python benchmarks/solvers.py [--count 200] [--evaluations 5 10 20 50] [--only exact|digits] [--name PART]
+    python benchmarks/solvers.py [--count 200] [--evaluations 5 10 20 50] [--only exact|digits] [--name PATTERN]
 
 1. An exact world: a mixture of Gaussians in 64 dimensions behind the betas of the digits model. Deterministic solvers
    are measured by the root mean square distance to the end of the exact path from the same noise, all of them by the
@@ -67,7 +67,7 @@ def _cost(method: Method, levels: Level) -> int:
 
 
 @torch.inference_mode()
-def exact_world(table: BetaTable, count: int, budgets: list[int], part: str) -> list[tuple[str, list[str]]]:
+def exact_world(table: BetaTable, count: int, budgets: list[int], pattern: str) -> list[tuple[str, list[str]]]:
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(10, 64, generator=generator, dtype=F64)
     world = GaussianMixture(means, torch.linspace(0.1, 0.4, 10, dtype=F64), torch.full((10,), 0.1, dtype=F64))
@@ -77,7 +77,7 @@ def exact_world(table: BetaTable, count: int, budgets: list[int], part: str) -> 
     true, other = world.sample(count, generator), world.sample(count, generator)
     rows = [("two true samples", [f"{sliced_wasserstein(true, other):.3f}"])]
     random = {name for name, method in SOLVERS.items() if method.order is None}
-    for name, sampler in every_sampler(table, part).items():
+    for name, sampler in every_sampler(table, pattern).items():
         cells = []
         for budget in budgets:
             torch.manual_seed(1)
@@ -97,10 +97,10 @@ def sliced_wasserstein(a: Tensor, b: Tensor) -> float:
     return ((a @ directions).sort(0).values - (b @ directions).sort(0).values).abs().mean().item()
 
 
-def every_sampler(table: BetaTable, part: str) -> dict[str, Sampler]:
-    """All samplers with `part` in their name."""
+def every_sampler(table: BetaTable, pattern: str) -> dict[str, Sampler]:
+    """All samplers whose name fits the pattern."""
     every = {**our_samplers(table), **k_diffusion_samplers(table), **diffusers_samplers(table)}
-    return {name: sampler for name, sampler in every.items() if part in name}
+    return {name: sampler for name, sampler in every.items() if re.search(pattern, name)}
 
 
 def judge_of_digits() -> tuple[Judge, Tensor]:
@@ -113,7 +113,7 @@ def judge_of_digits() -> tuple[Judge, Tensor]:
 
 @torch.inference_mode()
 def digits(
-    pipeline: Pipeline, count: int, budgets: list[int], guidance: float, part: str
+    pipeline: Pipeline, count: int, budgets: list[int], guidance: float, pattern: str
 ) -> list[tuple[str, list[str]]]:
     with torch.inference_mode(False):
         judge, real = judge_of_digits()
@@ -122,7 +122,7 @@ def digits(
     states = way.encode([f"a handwritten {word}" for word in labels])
     table = model.diffusion.process
     rows = []
-    for name, sampler in every_sampler(table, part).items():
+    for name, sampler in every_sampler(table, pattern).items():
         cells, began = [], time.monotonic()
         for budget in budgets:
             torch.manual_seed(1)
@@ -160,7 +160,7 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=200)
     arguments.add_argument("--evaluations", type=int, nargs="+", default=[5, 10, 20, 50])
     arguments.add_argument("--guidance", type=float, default=1.0)
-    arguments.add_argument("--name", default="", help="only samplers with this in their name")
+    arguments.add_argument("--name", default="", help="only samplers whose name fits this regular expression")
     arguments.add_argument("--only", choices=["exact", "digits"])
     given = arguments.parse_args()
     pipeline = Pipeline.load("digits")
