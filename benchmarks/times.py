@@ -42,7 +42,7 @@ def main() -> None:
         with torch.inference_mode():
             return last(way.denoise(way.encode(prompts), Batch(prompts, seeds, side, side, plan, given.count)))
 
-    fine = latents(Request("", 0, 200, given.guidance, "heun", "karras"))
+    fine = latents(Request("", 0, 200, given.guidance, "heun", spacing="karras"))
     for steps in given.steps:
         plan = Request("", 0, steps, given.guidance, given.solver)
         tuned = tune_steps(pipeline, plan, known_prompts(pipeline.model, given.pictures), given.pictures, given.budget)

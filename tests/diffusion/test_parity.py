@@ -132,7 +132,7 @@ def test_the_sde_solver_with_two_looks_is_that_of_k_diffusion_on_one_random_path
         ) / whole.sqrt()
 
     end = k_diffusion.sampling.sample_dpmpp_sde(k_model, begin, levels.sigma.float(), disable=True, noise_sampler=tree)
-    assert torch.allclose(ours(dpmpp_sde, levels, tape.rewind(), begin)[-1], end, atol=1e-4)
+    assert torch.allclose(ours(dpmpp_sde(), levels, tape.rewind(), begin)[-1], end, atol=1e-4)
 
 
 def error_on_the_exact_world(sampler, steps):

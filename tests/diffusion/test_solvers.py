@@ -162,6 +162,22 @@ def test_ancestral_euler_is_the_posterior_of_ddpm():
     assert torch.allclose(found, expected)
 
 
+def test_eta_measures_the_noise_that_is_put_back():
+    here, there = Cosine()(torch.tensor(0.7, dtype=F64)), Cosine()(torch.tensor(0.5, dtype=F64))
+    noisy = torch.randn(5, 2, dtype=F64)
+
+    def end(name, eta=None):
+        return SOLVERS[name].with_eta(eta).step(WORLD.denoise, noisy, here, there, None, torch.ones_like)[0]
+
+    assert torch.allclose(end("ddim", 1.0), end("ddpm"))
+    assert torch.allclose(end("ddpm", 0.0), end("euler"))
+    assert torch.allclose(end("dpmpp-2m-sde", 0.0), end("dpmpp-2m"))
+    assert not torch.allclose(end("dpmpp-2m", 0.5), end("dpmpp-2m"))
+    assert SOLVERS["ddim"].with_eta(0.5).order is None
+    with pytest.raises(ValueError, match="no eta"):
+        SOLVERS["lms"].with_eta(0.5)
+
+
 def test_churn_raises_the_noise_only_within_its_window():
     levels, noisy = Karras(0.02, 20)(torch.tensor([0.9, 0.6, 0.1])), torch.randn(3, 2, dtype=F64)
     there = Karras(0.02, 20)(torch.tensor([0.8, 0.5, 0.05]))

@@ -50,6 +50,7 @@ def generate(
     solver: Annotated[
         str, typer.Option(help="dpmpp-2m, euler, unipc-2, ddpm, ...; a wrong name lists all.")
     ] = "dpmpp-2m",
+    eta: Annotated[float | None, typer.Option(help="0 to 1, how much noise the solver puts back: ddim's eta.")] = None,
     spacing: Annotated[
         str | None, typer.Option(help="How the steps are spread: trailing, karras, tuned, ...; else the model's way.")
     ] = None,
@@ -76,6 +77,7 @@ def generate(
         guidance_scale=guidance,
         pull=pull,
         solver=solver,
+        eta=eta,
         spacing=spacing,
         width=width,
         height=height,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sfumato.diffusion.solvers import SOLVERS
+from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
 from sfumato.pipelines.upsampling import STEPS
@@ -41,6 +41,7 @@ class Request:
         guidance_scale: how strongly the prompt steers; 1 is no guidance, 0 ignores the prompt, None is the usual scale
             of its kind. For cfg++ it lies between 0 and 1.
         solver: a name in `sfumato.diffusion.solvers.SOLVERS`.
+        eta: how much of the noise that DDPM would put back the solver does, 0 to 1; None for what its name says.
         spacing: how the steps are spread, a name in `sfumato.diffusion.times.SPACINGS`; "tuned" or the .json file that
             `sfumato tune-steps` wrote; None for the model's own.
         times: of the process at which the steps are taken, from 1 falling to above 0, in the place of `spacing`.
@@ -60,6 +61,7 @@ class Request:
     num_inference_steps: int = 20
     guidance_scale: float | None = None
     solver: str = "dpmpp-2m"
+    eta: float | None = None
     spacing: str | None = None
     times: Sequence[float] | None = None
     width: int | None = None
@@ -85,6 +87,11 @@ class Request:
         self._number("pull", 0, 1000)
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
+        if self.eta is not None:
+            self._number("eta", 0, 1)
+            if SOLVERS[self.solver].noisy is None:
+                able = ", ".join(name for name, method in SOLVERS.items() if method.noisy)
+                raise PromptError(f"The solver {self.solver} has no eta; these have: {able}.")
         named = self.spacing is None or (
             isinstance(self.spacing, str) and (self.spacing in (*SPACINGS, "tuned") or self.spacing.endswith(".json"))
         )
@@ -108,6 +115,11 @@ class Request:
         for field in fields(self):
             if field.name not in (*EVERYWHERE, *known) and getattr(self, field.name) != field.default:
                 raise PromptError(f"{field.name} does nothing with the model {model}; leave it out.")
+
+    @property
+    def method(self) -> Method:
+        """The solver, with its eta."""
+        return SOLVERS[self.solver].with_eta(self.eta)
 
     @property
     def scale(self) -> float:

@@ -10,7 +10,6 @@ import torch
 
 from sfumato.checkpoints.steps import write_steps
 from sfumato.diffusion.noise import per_sample_noise
-from sfumato.diffusion.solvers import SOLVERS
 from sfumato.diffusion.tuning import Told, Tuning, tune
 from sfumato.errors import PromptError
 from sfumato.pipelines.denoising import prompted
@@ -51,7 +50,7 @@ def tune_steps(
         denoise = prompted(model.unet, model.diffusion, states, way.context(""), plan.scale)
         sample = torch.empty(pictures, model.unet.config.in_channels, side, side, device=model.device)
         noise = per_sample_noise(range(plan.seed, plan.seed + pictures))(sample)
-        solver = SOLVERS[plan.solver]
+        solver = plan.method
         return tune(denoise, process_of(model, (side, side)), solver, plan.num_inference_steps, noise, budget, tell)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from sfumato.diffusion.levels import Level
@@ -26,18 +27,35 @@ class Method(NamedTuple):
     step: Solver
     order: int | None  # of the global error in the step size; None for those that add noise
     evaluations: int = 1  # a step; the step to clean takes one
+    noisy: Callable[[float], Solver] | None = None  # the same for any eta, where that has a meaning
     route: Callable[[Level], Level] = lambda levels: levels  # the timetable as this solver wants it
+
+    def with_eta(self, eta: float | None) -> Method:
+        """The method that puts back `eta` of the noise that DDPM would; as it is for None.
+
+        Raises ValueError for a solver that has no such measure.
+        """
+        if eta is None:
+            return self
+        if self.noisy is None:
+            raise ValueError("the solver has no eta")
+        return self._replace(step=self.noisy(eta), order=self.order if eta == 0 else None)
+
+
+def _single(step: Solver, order: int, evaluations: int = 1) -> Method:
+    """A solver without memory, which `ancestral` may surround."""
+    return Method(step, order, evaluations, partial(ancestral, step))
 
 
 SOLVERS: dict[str, Method] = {
-    "euler": Method(euler, 1),
-    "ddim": Method(euler, 1),
-    "heun": Method(heun, 2, 2),
-    "dpm2": Method(dpm2, 2, 2),
-    "dpmpp-1s": Method(euler, 1),
-    "dpmpp-2s": Method(dpmpp_2s, 2, 2),
-    "dpmpp-2m": Method(dpmpp(2), 2),
-    "dpmpp-3m": Method(dpmpp(3), 3),
+    "euler": _single(euler, 1),
+    "ddim": _single(euler, 1),
+    "heun": _single(heun, 2, 2),
+    "dpm2": _single(dpm2, 2, 2),
+    "dpmpp-1s": _single(euler, 1),
+    "dpmpp-2s": _single(dpmpp_2s, 2, 2),
+    "dpmpp-2m": Method(dpmpp(2), 2, noisy=partial(dpmpp, 2)),
+    "dpmpp-3m": Method(dpmpp(3), 3, noisy=partial(dpmpp, 3)),
     "unipc-2": Method(unipc(2), 3),
     "unipc-3": Method(unipc(3), 4),
     "unipc-2-bh1": Method(unipc(2, "bh1"), 3),
@@ -47,15 +65,15 @@ SOLVERS: dict[str, Method] = {
     "pndm": Method(pndm, 2),
     "gradient-estimation": Method(gradient_estimation, 1),
     "descent": Method(descent, 1),
-    "ddpm": Method(ancestral(euler), None),
-    "euler-ancestral": Method(ancestral(euler), None),
-    "dpm2-ancestral": Method(ancestral(dpm2), None, 2),
-    "dpmpp-2s-ancestral": Method(ancestral(dpmpp_2s), None, 2),
+    "ddpm": Method(ancestral(euler), None, 1, partial(ancestral, euler)),
+    "euler-ancestral": Method(ancestral(euler), None, 1, partial(ancestral, euler)),
+    "dpm2-ancestral": Method(ancestral(dpm2), None, 2, partial(ancestral, dpm2)),
+    "dpmpp-2s-ancestral": Method(ancestral(dpmpp_2s), None, 2, partial(ancestral, dpmpp_2s)),
     "heun-churn": Method(churned(heun), None, 2),
-    "dpmpp-sde": Method(dpmpp_sde, None, 2),
-    "dpmpp-2m-sde": Method(dpmpp(2, eta=1), None),
-    "dpmpp-3m-sde": Method(dpmpp(3, eta=1), None),
-    "restart": Method(restarting(heun), None, 2, with_restarts),
+    "dpmpp-sde": Method(dpmpp_sde(), None, 2, dpmpp_sde),
+    "dpmpp-2m-sde": Method(dpmpp(2, 1.0), None, 1, partial(dpmpp, 2)),
+    "dpmpp-3m-sde": Method(dpmpp(3, 1.0), None, 1, partial(dpmpp, 3)),
+    "restart": Method(restarting(heun), None, 2, route=with_restarts),
     "lcm": Method(consistency, None),
 }
 """Solvers by the names people type."""

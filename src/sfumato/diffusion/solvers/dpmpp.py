@@ -52,22 +52,26 @@ def dpmpp(order: int, eta: float = 0.0) -> Solver:
     return step
 
 
-def dpmpp_sde(
-    denoise: Denoise, noisy: Tensor, here: Level, there: Level, memory: Memory, noise: Noise, eta: float = 1.0
-) -> tuple[Tensor, Memory]:
+def dpmpp_sde(eta: float = 1.0) -> Solver:
     """The SDE with a second look in the middle of log SNR and no memory (k-diffusion's `dpmpp_sde`).
 
     Both looks see the same random path: the noise of the whole step continues that of its first half.
     """
-    clean, first, second = denoise(noisy, here), noise(noisy), noise(noisy)
-    # samples that arrive at clean have no middle; theirs is where they stand
-    middle = where(decay(here, there) > 0, halfway(here, there), here)
-    half = exponential_step(noisy, clean, here, middle, eta)
-    half = half + lay_out(noise_std(here, middle, eta), noisy) * first
-    better = denoise(half, middle)
-    made = exponential_step(noisy, better, here, there, eta)
-    onward = lay_out(there.sigma / middle.sigma * decay(middle, there) ** eta * noise_std(here, middle, eta), noisy)
-    return made + onward * first + lay_out(noise_std(middle, there, eta), noisy) * second, None
+
+    def step(
+        denoise: Denoise, noisy: Tensor, here: Level, there: Level, memory: Memory, noise: Noise
+    ) -> tuple[Tensor, Memory]:
+        clean, first, second = denoise(noisy, here), noise(noisy), noise(noisy)
+        # samples that arrive at clean have no middle; theirs is where they stand
+        middle = where(decay(here, there) > 0, halfway(here, there), here)
+        half = exponential_step(noisy, clean, here, middle, eta)
+        half = half + lay_out(noise_std(here, middle, eta), noisy) * first
+        better = denoise(half, middle)
+        made = exponential_step(noisy, better, here, there, eta)
+        onward = there.sigma / middle.sigma * decay(middle, there) ** eta * noise_std(here, middle, eta)
+        return made + lay_out(onward, noisy) * first + lay_out(noise_std(middle, there, eta), noisy) * second, None
+
+    return step
 
 
 def midpoint(before: Tensor, here: Tensor, there: Tensor, left: Tensor) -> Tensor:

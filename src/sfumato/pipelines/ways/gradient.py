@@ -12,7 +12,6 @@ from sfumato.checkpoints.files import read_json
 from sfumato.data.classes import Classes
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import sample
-from sfumato.diffusion.solvers import SOLVERS
 from sfumato.diffusion.times import timetable
 from sfumato.errors import CheckpointError, DataError, PromptError
 from sfumato.networks.classifier import Classifier
@@ -24,7 +23,7 @@ from sfumato.pipelines.ways.way import Batch, Painting
 class Gradient:
     """A classifier of noisy pictures; the words choose the class whose probability is climbed."""
 
-    takes = frozenset({"solver"})
+    takes = frozenset({"solver", "eta"})
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -51,7 +50,7 @@ class Gradient:
         plan, noise, device = batch.plan, per_sample_noise(batch.seeds), self.model.device
         asked = self.asked(batch.prompts).to(device)
         denoise = climbing(self.classifier, asked, plan.scale, batch.pictures_a_pass)
-        method = SOLVERS[plan.solver]
+        method = plan.method
         levels = method.route(timetable(PROCESS, plan.num_inference_steps))
         start = noise(torch.empty(len(asked), 3, batch.height, batch.width, device=device))
         for state in sample(denoise, start, levels, noise, method.step):

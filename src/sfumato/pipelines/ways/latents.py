@@ -16,7 +16,6 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
-from sfumato.diffusion.solvers import SOLVERS
 from sfumato.errors import CheckpointError
 from sfumato.networks.unet import UNet
 from sfumato.pipelines.denoising import asked_for
@@ -31,7 +30,7 @@ from sfumato.pipelines.ways.way import Batch, Painting
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset({"solver", "spacing", "times", *GUIDED})
+    takes = frozenset({"solver", "eta", "spacing", "times", *GUIDED})
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -73,7 +72,7 @@ class Latents:
     def denoise(self, states: Float[Tensor, "b t d"], batch: Batch) -> Iterator[State]:
         """From pure noise to latents, a step at a time."""
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
-        method = SOLVERS[plan.solver]
+        method = plan.method
         size = (batch.height // self.factor, batch.width // self.factor)
         levels = method.route(levels_of(model, settled(model, plan), size))
         shape = (model.unet.config.in_channels, *size)

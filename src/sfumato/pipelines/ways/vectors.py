@@ -16,7 +16,6 @@ from torch import Tensor
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.pull import pulled
 from sfumato.diffusion.sampling import State, sample
-from sfumato.diffusion.solvers import SOLVERS
 from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
@@ -30,7 +29,7 @@ from sfumato.pipelines.ways.way import Batch, Painting
 class Vectors:
     """A denoiser of vectors, steered by the vector of the prompt, and the decoder that makes pictures of them."""
 
-    takes = frozenset({"solver", "pull", *GUIDED})
+    takes = frozenset({"solver", "eta", "pull", *GUIDED})
     unit = None
 
     def __init__(self, model: Model) -> None:
@@ -64,7 +63,7 @@ class Vectors:
         With a guidance scale of 0 the denoiser knows nothing of the prompt and the pull alone steers.
         """
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
-        method = SOLVERS[plan.solver]
+        method = plan.method
         levels = method.route(timetable(diffusion.process, plan.num_inference_steps))
         start = noise(torch.empty(prompts.shape, device=prompts.device)) * levels.sigma[0].item()
         passes = batch.pictures_a_pass
