@@ -93,8 +93,11 @@ def test_a_foreign_model_is_sampled_as_its_own_scheduler_would(scheduler, settin
 
 
 def test_a_model_with_zero_terminal_snr_starts_from_pure_noise():
-    written = json.loads(diffusers.DDIMScheduler(**SD, rescale_betas_zero_snr=True).to_json_string())
+    settings = {**SD, "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    written = json.loads(diffusers.DDIMScheduler(**settings).to_json_string())
     read = from_config(written)
+    with pytest.raises(CheckpointError, match="epsilon says nothing of pure noise"):
+        from_config({**written, "prediction_type": "epsilon"})
     assert read.process(torch.tensor(1.0)).alpha == 0
     assert read.parameterisation.label(read.process(torch.tensor([1.0, 0.5]))).tolist() == pytest.approx([999, 499])
 
@@ -102,7 +105,7 @@ def test_a_model_with_zero_terminal_snr_starts_from_pure_noise():
 def test_edm_models_are_read_with_their_preconditioning():
     reference = diffusers.EDMEulerScheduler(sigma_min=0.01, sigma_max=40.0, sigma_data=1.0)
     read = from_config(json.loads(reference.to_json_string()))
-    assert (read.process, read.spacing) == (Karras(0.01, 40.0), "karras")
+    assert (read.process, read.spacing) == (Karras(0.01, 40.0), "trailing")
     sigma, noisy, output = torch.tensor(2.5), torch.randn(3, 4), torch.randn(3, 4)
     estimate = read.parameterisation.denoiser(lambda x, label: output)(noisy, Level(torch.tensor(1.0), sigma))
     assert torch.allclose(estimate, reference.precondition_outputs(noisy, output, sigma), atol=1e-6)

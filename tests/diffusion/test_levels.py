@@ -41,7 +41,7 @@ def test_time_is_the_inverse_of_a_process(process, t):
 @pytest.mark.parametrize("process", PROCESSES, ids=short)
 def test_noise_grows_along_a_process(process):
     path = process(torch.linspace(0, 1, 501))
-    assert (path.log_snr.diff() < 0).all()
+    assert (path.half_log_snr.diff() < 0).all()
 
 
 @pytest.mark.parametrize("process", [Cosine(), Flow(), Flow(2.0)], ids=short)

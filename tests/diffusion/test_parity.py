@@ -30,7 +30,7 @@ from sfumato.diffusion.solvers import (
     pndm,
     unipc,
 )
-from sfumato.diffusion.solvers.stochastic import with_boundary
+from sfumato.diffusion.solvers.consistency import with_boundary
 from sfumato.diffusion.times import timetable
 
 WORLD = GaussianMixture(

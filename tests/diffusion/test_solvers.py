@@ -16,9 +16,9 @@ from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.processes import Cosine, Flow, Karras, scaled_linear_betas
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.solvers import SOLVERS, ancestral, churned, consistency, dpmpp, euler, heun
-from sfumato.diffusion.solvers.adams import NOWHERE, Before
+from sfumato.diffusion.solvers.adams import Before, nowhere
+from sfumato.diffusion.solvers.restart import restarting, with_restarts
 from sfumato.diffusion.solvers.step import decay
-from sfumato.diffusion.solvers.stochastic import with_restarts
 from sfumato.diffusion.solvers.unipc import Left
 from sfumato.diffusion.times import timetable
 
@@ -49,12 +49,12 @@ def truth(begin, levels):
     Data of length sigma = 1: noisy / sigma moves by clean d(alpha / sigma), here along log SNR.
     """
 
-    def slope(log_snr, flat):
-        alpha = torch.tensor(math.exp(log_snr), dtype=F64)
+    def slope(half_log_snr, flat):
+        alpha = torch.tensor(math.exp(half_log_snr), dtype=F64)
         clean = SMOOTH.denoise(torch.from_numpy(flat).reshape(begin.shape), Level(alpha, torch.ones((), dtype=F64)))
         return (alpha * clean).flatten().numpy()
 
-    places = levels.log_snr.numpy()
+    places = levels.half_log_snr.numpy()
     flat = (begin / levels.sigma[0]).flatten().numpy()
     found = solve_ivp(slope, places[[0, -1]], flat, "DOP853", rtol=1e-12, atol=1e-13, t_eval=places)
     return [torch.from_numpy(y).reshape(begin.shape) * sigma for y, sigma in zip(found.y.T, levels.sigma, strict=True)]
@@ -186,14 +186,25 @@ def test_churn_raises_the_noise_only_within_its_window():
     assert (with_churn == plain).all(1).tolist() == [True, False, True]
 
 
-def test_restarts_go_back_up_through_their_part_and_end_clean():
-    levels = with_restarts(timetable(Karras(0.02, 20), 12), times=2, low=0.05, high=2)
+@pytest.mark.parametrize("process", PROCESSES, ids=str)
+@pytest.mark.parametrize("steps", [5, 20])
+def test_restarts_go_back_up_and_down_and_end_clean(process, steps):
+    levels = with_restarts(timetable(process, steps), times=2, low=0.05, reach=8, steps=3)
     s = levels.sigma / levels.alpha
+    assert len(levels) == steps + 1 + 2 * 4
     assert (s.diff() > 0).sum() == 2
     assert s[-1] == 0
-    part = s[s.diff(prepend=s[:1] + 1) > 0][0]
-    assert 0.05 <= part <= 2
-    assert with_restarts(timetable(Flow(), 2), low=0.3, high=0.4).sigma.equal(timetable(Flow(), 2).sigma)
+
+
+def test_a_sample_that_goes_up_leaves_the_noise_of_its_neighbours_alone():
+    s = torch.tensor([[2.0, 2.0], [1.0, 1.0], [1.5, 0.5], [0.4, 1.2], [0.0, 0.0]], dtype=F64)
+    levels, begin = Level(torch.ones_like(s), s), torch.randn(2, 2, dtype=F64) * 2
+    solver = restarting(heun)
+    together = last(sample(WORLD.denoise, begin, levels, per_sample_noise([5, 6]), solver))
+    for i in range(2):
+        one = Level(levels.alpha[:, i], levels.sigma[:, i])
+        alone = last(sample(WORLD.denoise, begin[i : i + 1], one, per_sample_noise([5 + i]), solver))
+        assert torch.allclose(together[i : i + 1], alone, atol=1e-12)
 
 
 # --- purity -----------------------------------------------------------------------------------------------------------
@@ -255,7 +266,7 @@ def joined(a, b):
 def blank(memory):
     """The memory of a sample that has only begun."""
     if isinstance(memory, Before):
-        return Before(NOWHERE, torch.zeros_like(memory.value))
+        return Before(nowhere(memory.level), torch.zeros_like(memory.value))
     if isinstance(memory, tuple):
         parts = [blank(part) for part in memory]
         return type(memory)(*parts) if hasattr(memory, "_fields") else tuple(parts)
@@ -298,7 +309,7 @@ def test_a_step_does_not_depend_on_the_length_of_the_levels_where_they_start(nam
 
 def test_a_missing_estimate_leaves_eulers_step():
     noisy, here, there = torch.randn(2, 2, dtype=F64), Flow()(torch.tensor(0.6)), Flow()(torch.tensor(0.4))
-    nothing = (Before(NOWHERE, torch.zeros(2, 2, dtype=F64)),)
+    nothing = (Before(nowhere(here), torch.zeros(2, 2, dtype=F64)),)
     expected, _ = euler(WORLD.denoise, noisy, here, there, None, silent)
     for memory in (None, nothing):
         assert torch.allclose(dpmpp(2)(WORLD.denoise, noisy, here, there, memory, silent)[0], expected)

@@ -69,7 +69,7 @@ def test_every_spacing_falls_strictly_on_the_process_and_ends_clean(process, spa
     assert levels.alpha.dtype == levels.sigma.dtype == torch.float64
     assert torch.isfinite(levels.alpha).all()
     assert torch.isfinite(levels.sigma).all()
-    assert (levels.log_snr.diff() > 0).all()
+    assert (levels.half_log_snr.diff() > 0).all()
     assert (levels.alpha[-1], levels.sigma[-1]) == (1, 0)
     there = path(path.time(levels[:-1]))
     assert torch.allclose(there.sigma, levels.sigma[:-1], rtol=1e-9)

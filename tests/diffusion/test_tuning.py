@@ -57,7 +57,7 @@ def test_what_is_tuned_is_a_timetable_and_never_worse_than_a_named_one(process, 
     noise = draw(64, seed=2)
     tuned = tune(WORLD.denoise, process, DPMPP_2M, 6, noise, budget)
     assert len(tuned.levels) == 7
-    assert (tuned.levels.log_snr.diff() > 0).all()
+    assert (tuned.levels.half_log_snr.diff() > 0).all()
     assert (tuned.levels.alpha[-1], tuned.levels.sigma[-1]) == (1, 0)
     assert torch.equal(at_times(process, tuned.times).sigma, tuned.levels.sigma)
     assert set(tuned.named) == set(SPACINGS)

@@ -114,6 +114,15 @@ def test_sizes(pipeline):
         ({"num_inference_steps": 2.5}, "num_inference_steps"),
         ({"guidance_scale": float("nan")}, "guidance_scale"),
         ({"solver": "magic"}, "magic.*dpmpp-2m"),
+        ({"solver": "lms", "eta": 0.5}, "lms has no eta.*ddim"),
+        ({"solver": "heun", "guidance": "cfg++"}, "cfg\\+\\+ takes a solver of one look"),
+        ({"solver": "dpm2", "guidance": "apg"}, "apg takes a solver of one look"),
+        ({"guidance": "cfg++", "guidance_rescale": 0.5}, "guidance_rescale"),
+        ({"guidance_scale": 1.0, "negative_prompt": "a dress"}, "negative_prompt does nothing"),
+        ({"guidance_interval": (5, 2)}, "guidance_interval"),
+        ({"times": (0.3,), "num_inference_steps": 1}, "times begin near 1"),
+        ({"pull": 2.0}, "pull does nothing"),
+        ({"seed": 10**5000}, "much larger"),
         ({"seed": -1}, "seed"),
         ({"count": 0}, "count"),
         ({"width": 10**9}, "width"),
@@ -125,6 +134,13 @@ def test_sizes(pipeline):
 def test_a_wrong_setting_is_refused_by_name(pipeline, settings, said):
     with pytest.raises(PromptError, match=said):
         pipeline(**{"prompt": SEVEN, **settings})
+
+
+def test_requests_that_are_made_together_share_their_settings(pipeline):
+    with pytest.raises(PromptError, match="differ in prompt and seed at most"):
+        next(pipeline.run([Request(SEVEN, 1), Request(SEVEN, 2, num_inference_steps=3)]))
+    with pytest.raises(PromptError, match="At least one"):
+        next(pipeline.run([]))
 
 
 def test_unknown_words_and_lost_words_are_named(pipeline):

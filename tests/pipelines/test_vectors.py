@@ -76,7 +76,7 @@ def test_settings_that_do_not_fit_are_refused(pipeline):
         pipeline("a seven", width=48)
     with pytest.raises(PromptError, match="pull is a number from 0"):
         pipeline("a seven", pull=-1)
-    with pytest.raises(PromptError, match="pull is for models of vectors"):
+    with pytest.raises(PromptError, match="pull does nothing with the model digits"):
         sfumato.load("digits", device="cpu")("a seven", pull=1)
 
 

@@ -44,7 +44,14 @@ FLAGS = {
 }
 """Switches that put a spacing by sigma / alpha in the place of `timestep_spacing`."""
 
-LEADING = ("DDIM", "DDPM", "PNDM", "LCM", "TCD", "CogVideoX")  # their silence means "leading", others' "linspace"
+LEADING = ("DDIM", "DDPM", "PNDM", "CogVideoX")  # their silence means "leading", others' "linspace"
+REFUSED: dict[str, tuple[Any, ...]] = {
+    "thresholding": (False, None),
+    "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", None),
+    "steps_offset": (0, 1, None),
+}
+"""Switches that change results and are not followed, with the values that do no harm."""
+
 OPEN = ("DPMSolver", "DEIS", "UniPC", "SASolver")  # their "linspace" leaves the least noisy level out
 
 
@@ -86,6 +93,9 @@ def from_config(config: dict[str, Any]) -> Diffusion:
 
 def _read(config: dict[str, Any]) -> Diffusion:
     name = config.get("_class_name", "")
+    for key, harmless in REFUSED.items():
+        if config.get(key, harmless[0]) not in harmless:
+            raise CheckpointError(f"{key}={config[key]!r} in the scheduler's configuration is not known.")
     if name.startswith("FlowMatch") or config.get("use_flow_sigmas"):
         return _flow(config)
     prediction = config.get("prediction_type", "epsilon")
@@ -99,6 +109,8 @@ def _read(config: dict[str, Any]) -> Diffusion:
     if config.get("timestep_type") == "continuous" and prediction == "v_prediction":
         return Diffusion(_karras(config), Parameterisation(PREDICTIONS[prediction], edm_noise), config)
     process = _table(config)
+    if prediction == "epsilon" and process.betas[-1] == 1:
+        raise CheckpointError("prediction_type epsilon says nothing of pure noise, in which these betas end.")
     return Diffusion(process, Parameterisation(PREDICTIONS[prediction], Timestep(process, len(process))), config)
 
 
@@ -113,6 +125,8 @@ def _flow(config: dict[str, Any]) -> Diffusion:
     for key in ("invert_sigmas", "shift_terminal"):
         if config.get(key):
             raise CheckpointError(f"{key}={config[key]!r} in the scheduler's configuration is not known.")
+    if config.get("num_train_timesteps", 1000) != 1000:
+        raise CheckpointError(f"num_train_timesteps should be 1000 for flow, not {config['num_train_timesteps']!r}.")
     shift, dynamic = float(config.get("shift", config.get("flow_shift", 1.0))), None
     if not 0 < shift < 1000:
         raise CheckpointError(f"shift should be a number above 0, not {shift}.")
@@ -159,7 +173,7 @@ def _trained_table(config: dict[str, Any]) -> BetaTable:
 
 
 def _spacing(config: dict[str, Any]) -> str:
-    """The name of the spacing that diffusers would use."""
+    """The name of the spacing that is nearest to that of diffusers; flow and LCM, whose own are odd, are trailing."""
     name = config.get("_class_name", "")
     for flag, spacing in FLAGS.items():
         if config.get(flag):
@@ -168,9 +182,9 @@ def _spacing(config: dict[str, Any]) -> str:
         spacing = config.get("sigma_schedule", "karras")
         if spacing not in ("karras", "exponential"):
             raise CheckpointError(f"sigma_schedule {spacing!r} is not known; known: karras, exponential.")
-        return spacing
+        return "trailing" if spacing == "karras" else spacing  # which has the process's own rho
     flow = name.startswith("FlowMatch") or config.get("use_flow_sigmas")
-    if flow or (not name and "timestep_spacing" not in config):
+    if flow or name.startswith(("LCM", "TCD")) or (not name and "timestep_spacing" not in config):
         return "trailing"
     if config.get("interpolation_type") == "log_linear":
         return "exponential"

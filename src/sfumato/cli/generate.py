@@ -162,16 +162,16 @@ def _sides(size: str | None) -> tuple[int | None, int | None]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _interval(text: str | None) -> tuple[float, float] | None:
+def _interval(text: str | None) -> tuple[float, float | None] | None:
     from sfumato.errors import PromptError
 
     if text is None:
         return None
     try:
-        low, high = map(float, text.split(":"))
+        low, high = text.split(":")
+        return float(low), float(high) if high else None
     except ValueError:
-        raise PromptError(f"--interval takes LOW:HIGH such as 0.3:5, not {text!r}.") from None
-    return low, high
+        raise PromptError(f"--interval takes LOW:HIGH such as 0.3:5, or 0.3: for no end, not {text!r}.") from None
 
 
 def _part(text: str) -> tuple[str, float]:

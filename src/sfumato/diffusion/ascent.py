@@ -18,6 +18,7 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import Noise
 from sfumato.diffusion.parameterisation import Network
 from sfumato.diffusion.sampling import State
+from sfumato.diffusion.solvers.step import where
 
 
 class LogProbability(Protocol):
@@ -44,7 +45,8 @@ def ascend(
     Args:
         log_probability: of what is noisy at a level.
         start: at levels[0].
-        levels: fields (n,), from noisy to clean; the last one may be clean, where steps are as long as just before it.
+        levels: fields (n,) or (n, B), from noisy to clean; the last one may be clean, where steps are as long as just
+            before it.
         noise: for the random part of the steps.
         size: of a step, in units of the noise's variance.
         temperature: 1 samples from the probability; 0 climbs to its next summit (plain gradient ascent).
@@ -54,7 +56,7 @@ def ascend(
     """
     noisy = start
     for step, level in enumerate(levels, 1):
-        at = levels[step - 2] if level.sigma == 0 and step > 1 else level
+        at = where(level.sigma == 0, levels[max(step - 2, 0)], level)
         length = size * at.like(start).sigma.square()
         for _ in range(times):
             noisy = noisy + length / 2 * gradient(lambda x: log_probability(x, level), noisy)  # noqa: B023  called at once

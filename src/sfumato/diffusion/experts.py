@@ -37,4 +37,4 @@ def experts(denoisers: Sequence[Expert], handovers: Level) -> Denoise:
 
 def expert_of(level: Level, handovers: Level) -> Int64[Tensor, "*b"]:
     """The number, from 0, of the expert for each level."""
-    return (level.log_snr[..., None] < handovers.log_snr.to(level.alpha.device)).sum(-1)
+    return (level.half_log_snr[..., None] < handovers.half_log_snr.to(level.alpha.device)).sum(-1)

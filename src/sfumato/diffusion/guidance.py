@@ -115,12 +115,13 @@ def plus_plus(strength: Weight, levels: Level) -> Rule:
 
         strength / (1 - (alpha_here sigma_there) / (sigma_here alpha_there)),
 
-    and the timetable tells the level that comes next. Solvers of higher order walk with the same scale.
+    and the timetable tells the level that comes next. It is exact with `euler`; multistep solvers, which look where
+    they stand, walk with the same scale. Others look at levels of their own, and the scale would be wrong there.
     """
-    table = levels.log_snr.reshape(len(levels), -1)
+    table = levels.half_log_snr.reshape(len(levels), -1)
 
     def combine(good: Tensor, bad: Tensor, level: Level) -> Tensor:
-        here = level.log_snr.reshape(1, -1).to(table)
+        here = level.half_log_snr.reshape(1, -1).to(table)
         later = table > here + 1e-6
         there = torch.where(later, table, math.inf).amin(0)
         portion = torch.where(
@@ -134,8 +135,8 @@ def plus_plus(strength: Weight, levels: Level) -> Rule:
 class Momentum:
     """The running difference of adaptive projected guidance: a memory, so make a new one for every sampling run.
 
-    Below 0 it pushes each step away from the ones before (Sadat et al. 2024; about -0.5). A solver that
-    asks twice a step moves it twice.
+    Below 0 it pushes each step away from the ones before (Sadat et al. 2024; about -0.5). A solver that asks twice a
+    step would move it twice.
     """
 
     def __init__(self, weight: float) -> None:

@@ -48,8 +48,8 @@ class Level:
         return Level(torch.cat([self.alpha] * times), torch.cat([self.sigma] * times))
 
     @property
-    def log_snr(self) -> Tensor:
-        """log(alpha / sigma), half the logarithm of the signal-to-noise ratio: -inf at pure noise, +inf at clean."""
+    def half_log_snr(self) -> Tensor:
+        """log(alpha / sigma), lambda of Lu et al. 2022: -inf at pure noise, +inf at clean."""
         return self.alpha.log() - self.sigma.log()
 
     def add_noise(self, clean: Tensor, noise: Tensor) -> Tensor:

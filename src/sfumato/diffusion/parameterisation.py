@@ -98,7 +98,8 @@ class Parameterisation:
     def predict(self, network: Network, noisy: Tensor, level: Level) -> tuple[Tensor, Habits]:
         """Feed the network at a level; returns its raw output and the habits that read it, shaped like the batch."""
         habits = Habits(*(lay_out(value, noisy) for value in self.prediction(level)))
-        label = self.label(level).to(noisy).expand(len(noisy))
+        precise = torch.promote_types(noisy.dtype, torch.float32)  # bf16 would round timesteps
+        label = self.label(level).to(noisy.device, precise).expand(len(noisy))
         return network(habits.scale * noisy, label), habits
 
     def denoiser(self, network: Network) -> Denoise:

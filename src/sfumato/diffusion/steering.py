@@ -11,13 +11,13 @@ mode, which torch cannot differentiate through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sfumato.diffusion.ascent import gradient
 from sfumato.diffusion.levels import Level, lay_out
 from sfumato.diffusion.mixing import Weight
 from sfumato.diffusion.parameterisation import Denoise
@@ -36,9 +36,8 @@ def classifier_guided(
     """
 
     def steered(noisy: Tensor, level: Level) -> Tensor:
-        with _gradients():
-            known, at = _short_of_pure_noise(level), _leaf(noisy)
-            (slope,) = torch.autograd.grad(log_probability(at, known).sum(), at)
+        known = _short_of_pure_noise(level)
+        slope = gradient(lambda at: log_probability(at, known), noisy)
         return denoise(noisy, level) + _pushed(slope, scale, known.sigma.square() / known.alpha)
 
     return steered
@@ -55,11 +54,14 @@ def universally_guided(
     """
 
     def steered(noisy: Tensor, level: Level) -> Tensor:
-        with _gradients():
-            known, at = _short_of_pure_noise(level), _leaf(noisy)
-            clean = denoise(at, known)
-            (slope,) = torch.autograd.grad(log_probability(clean).sum(), at)
-        return clean.detach() + _pushed(slope, scale, known.sigma.square() / known.alpha)
+        known, estimates = _short_of_pure_noise(level), []
+
+        def by_way_of_the_estimate(at: Tensor) -> Tensor:
+            estimates.append(denoise(at, known))
+            return log_probability(estimates[-1])
+
+        slope = gradient(by_way_of_the_estimate, noisy)
+        return estimates[-1].detach() + _pushed(slope, scale, known.sigma.square() / known.alpha)
 
     return steered
 
@@ -80,27 +82,16 @@ def steered_at_estimate(
 
     def steered(noisy: Tensor, level: Level) -> Tensor:
         clean = denoise(noisy, level)
-        with _gradients():
-            at = _leaf(clean)
-            (slope,) = torch.autograd.grad(log_probability(at).sum(), at)
+        slope = gradient(log_probability, clean)
         wide = data_std**2 * level.sigma.square() / ((data_std * level.alpha).square() + level.sigma.square())
         return clean + _pushed(slope, scale, wide)
 
     return steered
 
 
-@contextmanager
-def _gradients() -> Iterator[None]:
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
-def _leaf(sample: Tensor) -> Tensor:
-    return sample.detach().clone().requires_grad_()  # the clone leaves inference mode
-
-
 def _short_of_pure_noise(level: Level) -> Level:
-    return Level(torch.maximum(level.alpha, NEARLY_NOISE * level.sigma), level.sigma.clone())
+    with torch.inference_mode(False):  # the level is used where gradients are recorded
+        return Level(torch.maximum(level.alpha.clone(), NEARLY_NOISE * level.sigma.clone()), level.sigma.clone())
 
 
 def _pushed(slope: Tensor, scale: Weight, factor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.diffusion.levels import CLEAN, Level, Process
+from sfumato.diffusion.levels import Level, Process
 from sfumato.diffusion.processes import BetaTable, Karras
 
 Spacing = Callable[[Process, int], Level]
@@ -23,7 +23,8 @@ All levels lie on the process. A single step goes from the noisiest level to cle
 def at_times(process: Process, times: Float[Tensor, " steps"]) -> Level:
     """The timetable that stops at these times of the process, 1 is noise, and then at clean."""
     levels = process(times)
-    return Level(torch.cat([levels.alpha, CLEAN.alpha[None]]), torch.cat([levels.sigma, CLEAN.sigma[None]]))
+    clean = levels.alpha.new_ones(1), levels.sigma.new_zeros(1)
+    return Level(torch.cat([levels.alpha, clean[0]]), torch.cat([levels.sigma, clean[1]]))
 
 
 # --- even in time -----------------------------------------------------------------------------------------------------

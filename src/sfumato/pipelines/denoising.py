@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -88,7 +89,10 @@ def asked_for(
     else:
         negative = encode(plan.negative_prompt).expand_as(states)
         steered = guided_in_one_pass(denoiser([*parts, negative]), _rule(plan, scale, levels), shares)
-    return within(steered, alone, *plan.guidance_interval) if plan.guidance_interval else steered
+    if plan.guidance_interval is None:
+        return steered
+    low, high = plan.guidance_interval
+    return within(steered, alone, low, math.inf if high is None else high)
 
 
 def _mixture(
@@ -97,10 +101,12 @@ def _mixture(
     """The text states of every branch and its share; the shares sum to 1."""
     parts = [states, *(encode(text).expand_as(states) for text, _ in plan.mix)]
     weights = [weight for _, weight in plan.mix]
-    shares = [1 - sum(weights), *weights]
+    shares = [1 - sum(weights) if sum(weights) < 1 or plan.mix_how != "spherical" else 0.0, *weights]
     if not plan.mix or plan.mix_how == "branches":
         return parts, shares
-    return [{"linear": linear, "spherical": spherical}[plan.mix_how](parts, shares)], [1.0]
+    way = {"linear": linear, "spherical": spherical}[plan.mix_how]
+    each = [way(list(contexts), shares) for contexts in zip(*parts, strict=True)]  # the same bits in any batch
+    return [torch.stack(each)], [1.0]
 
 
 def _rule(plan: Request, scale: float, levels: Level) -> Rule:

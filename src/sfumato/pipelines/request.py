@@ -38,8 +38,8 @@ class Request:
         prompt: the words.
         seed: 0 to 2^63 - 1.
         num_inference_steps: denoising steps, 1 to 1000.
-        guidance_scale: how strongly the prompt steers; 1 is no guidance, 0 ignores the prompt, None is the usual scale
-            of its kind. For cfg++ it lies between 0 and 1.
+        guidance_scale: how strongly the prompt steers; 1 is no guidance, None is the usual scale of its kind. For cfg
+            and apg 0 ignores the prompt; for cfg++ it lies between 0 and 1.
         solver: a name in `sfumato.diffusion.solvers.SOLVERS`.
         eta: how much of the noise that DDPM would put back the solver does, 0 to 1; None for what its name says.
         spacing: how the steps are spread, a name in `sfumato.diffusion.times.SPACINGS`; "tuned" or the .json file that
@@ -50,7 +50,7 @@ class Request:
         negative_prompt: what to go away from, for cfg, cfg++ and apg.
         guidance: a name in `GUIDANCE`.
         guidance_rescale: 0 to 1, how much of the spread that guidance adds is taken back; not for clip.
-        guidance_interval: (low, high), guide only where low < sigma / alpha <= high.
+        guidance_interval: (low, high), guide only where low < sigma / alpha <= high; None for high sets no end.
         mix: other prompts with their weights; the prompt itself has the rest of 1.
         mix_how: a name in `MIXTURES`.
         pull: how strongly a vector is pulled toward the prompt's own, from 0; for models of vectors.
@@ -70,7 +70,7 @@ class Request:
     negative_prompt: str = ""
     guidance: str = "cfg"
     guidance_rescale: float = 0.0
-    guidance_interval: tuple[float, float] | None = None
+    guidance_interval: tuple[float, float | None] | None = None
     mix: tuple[tuple[str, float], ...] = ()
     mix_how: str = "spherical"
     pull: float = 0.0
@@ -92,6 +92,7 @@ class Request:
             if SOLVERS[self.solver].noisy is None:
                 able = ", ".join(name for name, method in SOLVERS.items() if method.noisy)
                 raise PromptError(f"The solver {self.solver} has no eta; these have: {able}.")
+        self._steps_suit_the_guidance()
         named = self.spacing is None or (
             isinstance(self.spacing, str) and (self.spacing in (*SPACINGS, "tuned") or self.spacing.endswith(".json"))
         )
@@ -134,16 +135,30 @@ class Request:
             object.__setattr__(self, "guidance_scale", GUIDANCE[self.guidance])
         self._number("guidance_scale", *((0, 1) if self.guidance == "cfg++" else (-1000, 1000)))
         self._number("guidance_rescale", 0, 1)
-        if self.guidance == "clip" and self.guidance_rescale:
-            raise PromptError("guidance_rescale does not go with the guidance clip.")
+        if self.guidance in ("clip", "cfg++") and self.guidance_rescale:
+            raise PromptError(f"guidance_rescale does not go with the guidance {self.guidance}.")
         if self.negative_prompt and self.guidance in ("pag", "clip"):
             raise PromptError(f"A negative prompt does not go with the guidance {self.guidance}; take cfg or apg.")
         if self.guidance_interval is not None:
-            message = "guidance_interval is two numbers, 0 <= low < high, of sigma / alpha"
+            message = "guidance_interval is two numbers of sigma / alpha, 0 <= low < high (None for no end)"
             low, high = _pair(self.guidance_interval, message)
-            if not (_is_number(low) and _is_number(high) and 0 <= low < high):
+            if not (_is_number(low) and low >= 0 and (high is None or (_is_number(high) and low < high))):
                 raise PromptError(f"{message}, not {self.guidance_interval!r:.100}.")
             object.__setattr__(self, "guidance_interval", (low, high))
+        self._nothing_is_idle()
+
+    def _nothing_is_idle(self) -> None:
+        if self.scale == 1 and self.guidance != "cfg++":
+            for name in ("negative_prompt", "guidance_rescale", "guidance_interval"):
+                if getattr(self, name):
+                    raise PromptError(f"{name} does nothing at a guidance_scale of 1, which is no guidance.")
+
+    def _steps_suit_the_guidance(self) -> None:
+        method = self.method
+        if self.guidance == "cfg++" and (method.order is None or method.evaluations > 1):
+            raise PromptError(f"The guidance cfg++ takes a solver of one look a step without noise, not {self.solver}.")
+        if self.guidance == "apg" and method.evaluations > 1:
+            raise PromptError(f"The guidance apg takes a solver of one look a step, not {self.solver}.")
 
     def _mixture(self) -> None:
         message = f"mix is a list of at most {MOST_PROMPTS} prompts, each with its weight"
@@ -156,7 +171,7 @@ class Request:
         least, most = (0, 1) if self.mix_how == "spherical" else (-10, 10)
         if not all(_is_number(weight) and least <= weight <= most for weight in weights):
             raise PromptError(f"The weights of a {self.mix_how} mix are numbers from {least} to {most}, not {weights}.")
-        if self.mix_how == "spherical" and sum(weights) > 1:
+        if self.mix_how == "spherical" and sum(weights) > 1 + 1e-9:
             raise PromptError(f"The weights of a spherical mix sum to {sum(weights):g}; 1 is all there is.")
 
     def _number(self, name: str, least: float, most: float) -> None:
@@ -167,7 +182,7 @@ class Request:
     def _whole(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise PromptError(f"{name} is a whole number from {least} to {most}, not {value!r}.")
+            raise PromptError(f"{name} is a whole number from {least} to {most}, not {_shown(value)}.")
 
     def _falling_times(self) -> None:
         times = self.times
@@ -177,6 +192,8 @@ class Request:
             raise PromptError(f"times are one for each of {self.num_inference_steps} steps, not {len(times)}.")
         if not all(later < time for time, later in zip((1.0 + 1e-9, *times), (*times, 0.0), strict=True)):
             raise PromptError("times fall from at most 1 to above 0.")
+        if times[0] < 0.9:
+            raise PromptError(f"times begin near 1, where all is noise, not at {times[0]}.")
         object.__setattr__(self, "times", tuple(times))
 
     def to_dict(self) -> dict[str, Any]:
@@ -190,6 +207,8 @@ class Request:
             raise PromptError(f"The recipe of a picture is a table of settings, not {values!r}.")
         known = {field.name for field in fields(cls)}
         strange = sorted(set(values) - known)
+        if str(values.get("spacing") or "").endswith(".json") and not values.get("times"):
+            raise PromptError("This recipe names a file of tuned steps but does not hold its times.")
         if strange or "prompt" not in values:
             raise PromptError(f"This is no recipe of a picture: {', '.join(strange) or 'the prompt is missing'}.")
         return cls(**values)
@@ -212,3 +231,10 @@ def _pair(value: Any, message: str) -> tuple[Any, Any]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise PromptError(f"{message}, not {value!r:.100}.")
     return value[0], value[1]
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.100}"
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a much larger number"

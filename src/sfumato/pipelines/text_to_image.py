@@ -168,9 +168,12 @@ class Pipeline:
 
     def batch(self, requests: Sequence[Request]) -> Batch:
         """What the requests ask of the model's way; PromptError when it cannot make the size."""
+        if not requests:
+            raise PromptError("At least one request is needed.")
         plan = requests[0]
-        if plan.pull and self.model.way != "vectors":
-            raise PromptError(f"pull is for models of vectors; {self.model.name} makes pictures by {self.model.way}.")
+        if any(replace(request, prompt=plan.prompt, seed=plan.seed) != plan for request in requests):
+            raise PromptError("Requests that are made together differ in prompt and seed at most.")
+        plan.require(self.way.takes, self.model.name)
         upsampling = prod(self.factors) if plan.upsampler_steps else 1
         height, width = (self._small_side(name, getattr(plan, name), upsampling) for name in ("height", "width"))
         if max(height, width) * upsampling > LARGEST_SIDE:

@@ -10,14 +10,15 @@ import torch
 
 from sfumato.checkpoints.steps import write_steps
 from sfumato.diffusion.noise import per_sample_noise
+from sfumato.diffusion.times import timetable
 from sfumato.diffusion.tuning import Told, Tuning, tune
 from sfumato.errors import PromptError
-from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.steps import process_of
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.pipelines.ways.latents import Latents
+from sfumato.pipelines.ways.way import Batch
 
 
 def known_prompts(model: Model, count: int) -> list[str]:
@@ -44,14 +45,16 @@ def tune_steps(
     way = pipeline.way
     if not isinstance(way, Latents):
         raise PromptError(f"The steps of {model.name} cannot be tuned: it has no denoiser of latents or pixels.")
+    if plan.guidance == "cfg++":
+        raise PromptError("cfg++ depends on the steps, which are to be found; tune with another guidance.")
     side = way.base_size // way.factor
+    process, shown = process_of(model, (side, side)), list(islice(cycle(prompts), pictures))
     with torch.inference_mode():
-        states = way.encode(list(islice(cycle(prompts), pictures)))
-        denoise = prompted(model.unet, model.diffusion, states, way.context(""), plan.scale)
+        batch = Batch(shown, range(plan.seed, plan.seed + pictures), way.base_size, way.base_size, plan, pictures)
+        denoise = way.steered(way.encode(shown), batch, timetable(process, plan.num_inference_steps))
         sample = torch.empty(pictures, model.unet.config.in_channels, side, side, device=model.device)
         noise = per_sample_noise(range(plan.seed, plan.seed + pictures))(sample)
-        solver = plan.method
-        return tune(denoise, process_of(model, (side, side)), solver, plan.num_inference_steps, noise, budget, tell)
+        return tune(denoise, process, plan.method, plan.num_inference_steps, noise, budget, tell)
 
 
 def keep(path: Path, model: Model, plan: Request, tuning: Tuning) -> None:

@@ -13,7 +13,7 @@ from sfumato.diffusion.noise import Noise
 from sfumato.diffusion.parameterisation import Network
 from sfumato.diffusion.processes import Flow
 from sfumato.diffusion.sampling import State, sample
-from sfumato.diffusion.times import timetable
+from sfumato.diffusion.times import SPACINGS, timetable
 from sfumato.networks.unet import UNet
 from sfumato.networks.upsampler import enlarge
 
@@ -64,6 +64,6 @@ def upsample(
         passes = torch.arange(len(x)).split(pictures_a_pass or len(x))
         return torch.cat([looking_at(unet, hints[some], amount)(x[some], timestep[some]) for some in passes])
 
-    levels = timetable(diffusion.process, steps)
+    levels = timetable(diffusion.process, steps, SPACINGS[diffusion.spacing])
     start = noise(hints) * levels.sigma[0].item()
     return sample(diffusion.parameterisation.denoiser(network), start, levels, noise)

@@ -7,17 +7,13 @@ from functools import partial
 from typing import NamedTuple
 
 from sfumato.diffusion.levels import Level
+from sfumato.diffusion.solvers.consistency import consistency
 from sfumato.diffusion.solvers.dpmpp import dpmpp, dpmpp_sde
 from sfumato.diffusion.solvers.multistep import deis, descent, gradient_estimation, lms, pndm
+from sfumato.diffusion.solvers.restart import restarting, with_restarts
 from sfumato.diffusion.solvers.singlestep import dpm2, dpmpp_2s, heun
 from sfumato.diffusion.solvers.step import Solver, euler
-from sfumato.diffusion.solvers.stochastic import (
-    ancestral,
-    churned,
-    consistency,
-    restarting,
-    with_restarts,
-)
+from sfumato.diffusion.solvers.stochastic import ancestral, churned
 from sfumato.diffusion.solvers.unipc import unipc
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from sfumato.diffusion.levels import Level, lay_out
 
 NODES, WEIGHTS = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(16))
-NOWHERE = Level(*(torch.tensor(torch.nan, dtype=torch.float64),) * 2)
 
 
 class Before(NamedTuple):
@@ -32,9 +31,14 @@ History = tuple[Before, ...]
 """Earlier estimates, the newest first; always as many as the solver uses."""
 
 
-def recalled(memory: History | None, value: Tensor, length: int) -> History:
+def recalled(memory: History | None, here: Level, value: Tensor, length: int) -> History:
     """The memory of a solver; all estimates are missing at the start."""
-    return memory or (Before(NOWHERE, torch.zeros_like(value)),) * length
+    return memory or (Before(nowhere(here), torch.zeros_like(value)),) * length
+
+
+def nowhere(like: Level) -> Level:
+    """No level, one for each of `like`: what is computed from it is not a number."""
+    return Level(like.alpha * torch.nan, like.sigma * torch.nan)
 
 
 def remembered(history: History, level: Level, value: Tensor) -> History:

@@ -36,9 +36,13 @@ def dpmpp(order: int, eta: float = 0.0) -> Solver:
         denoise: Denoise, noisy: Tensor, here: Level, there: Level, memory: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         clean = denoise(noisy, here)
-        history = recalled(memory, clean, order - 1)
+        history = recalled(memory, here, clean, order - 1)
         differences = [before.value - clean for before in history]
-        at, to, (nearest, *others) = here.log_snr, there.log_snr, [before.level.log_snr for before in history]
+        at, to, (nearest, *others) = (
+            here.half_log_snr,
+            there.half_log_snr,
+            [before.level.half_log_snr for before in history],
+        )
         if order == 2:
             candidates = [[midpoint(nearest, at, to, decay(here, there) ** (1 + eta))]]
         else:

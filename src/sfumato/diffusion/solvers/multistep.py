@@ -36,7 +36,7 @@ def deis(order: int = 3) -> Solver:
     """DEIS in log(sigma / alpha): the exponential integrator of Zhang & Chen 2023 (eq. 15, "rho-AB" with log rho)."""
 
     def candidates(history: History, here: Level, there: Level) -> list[list[Tensor]]:
-        places, at, to = [-before.level.log_snr for before in history], -here.log_snr, -there.log_snr
+        places, at, to = [-before.level.half_log_snr for before in history], -here.half_log_snr, -there.half_log_snr
         found = [IN_LOG_SIGMA(places[:k], at, to) for k in range(1, order)]
         return [[there.sigma * weight for weight in weights] for weights in found]
 
@@ -51,7 +51,7 @@ def _noise_multistep(order: int, candidates: Callable[[History, Level, Level], l
         denoise: Denoise, noisy: Tensor, here: Level, there: Level, memory: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         now = estimate(denoise, noisy, here)
-        history = recalled(memory, now.noise, order - 1)
+        history = recalled(memory, here, now.noise, order - 1)
         differences = [before.value - now.noise for before in history]
         made = now.at(there) + correction(differences, candidates(history, here, there))
         return made, remembered(history, here, now.noise)
@@ -68,7 +68,7 @@ def pndm(
     at the end of its step and goes by the mean of both.
     """
     now = estimate(denoise, noisy, here)
-    history = recalled(memory, now.noise, 3)
+    history = recalled(memory, here, now.noise, 3)
     differences = [before.value - now.noise for before in history]
     reach = _reach(here, there)
     present = [before.level.alpha * 0 for before in history]  # not a number where an estimate is missing
@@ -94,7 +94,7 @@ def gradient_estimation(
     would be Adams and Bashforth's weights, of order 2; other values have order 1 and do well at few steps.
     """
     now = estimate(denoise, noisy, here)
-    (before,) = history = recalled(memory, now.noise, 1)
+    (before,) = history = recalled(memory, here, now.noise, 1)
     weight = _reach(here, there) * (1 - gamma) + before.level.alpha * 0
     made = now.at(there) + correction([before.value - now.noise], [[weight]])
     return made, remembered(history, here, now.noise)
@@ -115,7 +115,7 @@ def descent(
     estimate. It lags behind the path: order 1, with a larger error than Euler's step (momentum = 0).
     """
     now = estimate(denoise, noisy, here)
-    (before,) = recalled(memory, now.noise, 1)
+    (before,) = recalled(memory, here, now.noise, 1)
     there_is = lay_out(before.level.alpha.isfinite(), noisy).bool()
     direction = torch.where(there_is, torch.lerp(now.noise, before.value, momentum), now.noise)
     made = now.at(there) + correction([direction - now.noise], [[_reach(here, there)]])

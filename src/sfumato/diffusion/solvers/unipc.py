@@ -36,10 +36,10 @@ def unipc(order: int = 2, variant: Literal["bh1", "bh2"] = "bh2") -> Solver:
 
     def b(here: Level, there: Level) -> Tensor:
         """-B(-h)."""
-        return 1 - decay(here, there) if variant == "bh2" else there.log_snr - here.log_snr
+        return 1 - decay(here, there) if variant == "bh2" else there.half_log_snr - here.half_log_snr
 
     def predicted(noisy: Tensor, clean: Tensor, history: History, here: Level, there: Level) -> Tensor:
-        places, at, to = [before.level.log_snr for before in history], here.log_snr, there.log_snr
+        places, at, to = [before.level.half_log_snr for before in history], here.half_log_snr, there.half_log_snr
         candidates = [[-b(here, there) / 2 * (to - at) / (at - places[0])]]
         candidates += [EXACT(places[:k], at, to) for k in range(2, order)]
         differences = [before.value - clean for before in history]
@@ -48,8 +48,8 @@ def unipc(order: int = 2, variant: Literal["bh1", "bh2"] = "bh2") -> Solver:
 
     def corrected(left: Left, noisy: Tensor, clean: Tensor, here: Level) -> Tensor:
         begin, *earlier = left.history
-        places = [before.level.log_snr for before in earlier]
-        at, to = begin.level.log_snr, here.log_snr
+        places = [before.level.half_log_snr for before in earlier]
+        at, to = begin.level.half_log_snr, here.half_log_snr
         simple = b(begin.level, here) / 2
         candidates = [[simple]] + [EXACT([to, *places[:k]], at, to) for k in range(1, order)]
         differences = [clean - begin.value, *(before.value - begin.value for before in earlier)]
@@ -61,7 +61,7 @@ def unipc(order: int = 2, variant: Literal["bh1", "bh2"] = "bh2") -> Solver:
         denoise: Denoise, noisy: Tensor, here: Level, there: Level, memory: Left | None, noise: Noise
     ) -> tuple[Tensor, Left]:
         clean = denoise(noisy, here)
-        left = memory or Left(noisy, recalled(None, clean, order))
+        left = memory or Left(noisy, recalled(None, here, clean, order))
         noisy = corrected(left, noisy, clean, here)
         made = predicted(noisy, clean, left.history, here, there)
         return made, Left(noisy, remembered(left.history, here, clean))

@@ -16,7 +16,7 @@ from torch import Tensor
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.pull import pulled
 from sfumato.diffusion.sampling import State, sample
-from sfumato.diffusion.times import timetable
+from sfumato.diffusion.times import SPACINGS, timetable
 from sfumato.errors import PromptError
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.networks.vector_denoiser import VectorDenoiser
@@ -64,7 +64,7 @@ class Vectors:
         """
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
         method = plan.method
-        levels = method.route(timetable(diffusion.process, plan.num_inference_steps))
+        levels = method.route(timetable(diffusion.process, plan.num_inference_steps, SPACINGS[diffusion.spacing]))
         start = noise(torch.empty(prompts.shape, device=prompts.device)) * levels.sigma[0].item()
         passes = batch.pictures_a_pass
         denoise = asked_for(self.prior, diffusion, prompts, self.context, plan, levels, pictures_a_pass=passes)
