@@ -10,6 +10,7 @@ from sfumato.pipelines.ways.way import Way
 
 WAYS: dict[str, Callable[[Model], Way]] = {
     "latents": Latents,
+    "pixels": Latents,
     "vectors": Vectors,
 }
 

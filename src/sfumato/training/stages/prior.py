@@ -24,7 +24,7 @@ from sfumato.training import sizes
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
-from sfumato.training.stages.denoiser import TIMES, Objective, config
+from sfumato.training.stages.denoiser import TIMES, Objective
 
 
 def build(workshop: Workshop, recipe: Recipe) -> Stage:
@@ -42,7 +42,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     )
     with workshop.first_weights("prior"):
         prior = initialise(VectorDenoiser(layout)).to(team.device)
-    scheduled = config(plan)
+    scheduled = scheduler.to_config(plan.process, plan.prediction, plan.shift)
     diffusion = scheduler.from_config(scheduled)
 
     def batch(draw: Draw) -> Batch:
