@@ -28,7 +28,7 @@ class Request:
         solver: a name in `sfumato.diffusion.solvers.SOLVERS`.
         width, height: of the finished picture in pixels; None for the size that the model was trained for.
         upsampler_steps: steps of the upsampler; 0 leaves it out and gives the small picture.
-        pull: how strongly a vector is pulled toward the prompt's own, from 0; for models of vectors.
+        pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
     """
 
     prompt: str

@@ -56,14 +56,16 @@ class Vectors:
     def denoise(self, prompts: Float[Tensor, "b d"], batch: Batch) -> Iterator[State]:
         """From random vectors to those of pictures, a step at a time, pulled toward the prompts if asked for.
 
-        With a guidance scale of 0 the denoiser knows nothing of the prompt and the pull alone steers.
+        With a guidance scale of 0 the denoiser knows nothing of the prompt and the pull alone steers. It acts while the
+        direction is open in which vectors differ most, for that is what prompts tell; the rest stays free.
         """
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
         empty = self.encode([""])[0]
         denoise = prompted(self.prior, diffusion, prompts, empty, plan.guidance_scale, batch.pictures_a_pass)
         levels = timetable(diffusion.process, plan.num_inference_steps)
         start = noise(torch.empty(prompts.shape, device=prompts.device)) * levels.sigma[0].item()
-        return sample(pulled(denoise, prompts.to(start), plan.pull), start, levels, noise, SOLVERS[plan.solver])
+        steered = pulled(denoise, prompts.to(start), plan.pull, self.vae.spread.item())
+        return sample(steered, start, levels, noise, SOLVERS[plan.solver])
 
     def decode(self, vectors: Float[Tensor, "b d"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h w"]:
         """Vectors of unit scale to pictures in about [-1, 1]."""
