@@ -34,7 +34,10 @@ SETTINGS = (
     ("denoiser told the words, guidance 2", {"guidance_scale": 2.0}),
     ("denoiser told the words, guidance 4", {"guidance_scale": 4.0}),
     ("denoiser told nothing", {"guidance_scale": 0.0}),
-    *((f"denoiser told nothing, pull {pull:g}", {"guidance_scale": 0.0, "pull": pull}) for pull in (0.5, 1, 2, 5, 20)),
+    *(
+        (f"denoiser told nothing, pull {pull:g}", {"guidance_scale": 0.0, "pull": pull})
+        for pull in (0.1, 0.2, 0.5, 1, 5)
+    ),
 )
 
 
@@ -93,17 +96,14 @@ def main() -> None:
             rows[name] = way.decode(last(way.denoise(way.encode(batch.prompts), batch)), 64)
             report.line(name, rows[name], labels)
 
-    images = pipeline(PROMPTS, count=each, seed=0, num_inference_steps=given.steps, guidance_scale=2.0).pictures
-    report.line("guidance 2, enlarged", from_images(images), labels)
+    images = pipeline(PROMPTS, count=each, seed=0, num_inference_steps=given.steps).pictures
+    report.line("as sfumato generate makes them", from_images(images), labels)
     if given.grid:
-        sheet = [
-            to_image(picture).resize(images[0].size) for picture in (*real[_one_of_each(held_out)], *rows["words"])
-        ]
-        sheet += [to_image(picture).resize(images[0].size) for picture in rows["random"][:10]]
-        for name in ("denoiser told nothing", "denoiser told nothing, pull 2"):
-            sheet += [to_image(picture).resize(images[0].size) for picture in rows[name][::each]]
+        small = [real[_one_of_each(held_out)], rows["words"], rows["random"][:10]]
+        small += [rows[name][:: each + 1] for name in ("denoiser told nothing", "denoiser told nothing, pull 0.5")]
+        sheet = [to_image(picture).resize(images[0].size) for picture in torch.cat(small)]
         sheet += [images[word * each + i] for i in range(min(4, each)) for word in range(len(WORDS))]
-        grid(sheet, columns=len(WORDS)).save(given.grid)
+        grid(sheet, columns=len(WORDS)).quantize(32).save(given.grid, optimize=True)
 
 
 def alike(pictures: Tensor, words: Tensor, store: Store) -> None:

@@ -88,7 +88,7 @@ def test_one_s_own_folder_trains_by_this_way(tmp_path, tiny_vectors):
             picture = Image.new("RGB", (40, 36), "white")
             ImageDraw.Draw(picture).ellipse((4 + i, 4, 24 + i, 24), fill=colour)
             picture.save(folder / f"{i}.png")
-    settings = [*tiny_vectors, "data.split='all'", "data.flip=true", "vectors.steps=3", "prior.steps=3"]
+    settings = [*tiny_vectors, "data.flip=true", "vectors.steps=3", "prior.steps=3"]
     out = sfumato.train(tmp_path / "photos", tmp_path / "model", "vectors", settings, quiet=True)
     made = sfumato.load(out, device="cpu")("a red disc", seed=1, num_inference_steps=3)
     assert made.pictures[0].size == (32, 32)

@@ -58,9 +58,12 @@ def test_the_vectors_of_pictures_have_unit_scale_in_each_number(workshop, stages
     mean, std = vectors_of_pictures(workshop, load_part(workshop.folder, "vector_vae")).unbind(1)
     assert len(mean) == len(workshop.store)
     torch.manual_seed(0)
+    mean, std = mean.repeat(50, 1), std.repeat(50, 1)  # so many draws that noise has no direction of its own
     drawn = mean + std * torch.randn(mean.shape)
     assert drawn.mean(0).abs().max() < 0.1
     assert (drawn.std(0) - 1).abs().max() < 0.1
+    farthest = torch.linalg.svdvals(drawn - drawn.mean(0))[0] / len(drawn) ** 0.5
+    assert load_part(workshop.folder, "vector_vae").spread.item() == pytest.approx(farthest.item(), rel=0.05)
 
 
 def test_captions_are_brought_to_the_scale_of_their_pictures(workshop, stages):

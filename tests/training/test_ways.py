@@ -94,6 +94,7 @@ def test_every_expert_has_learned_and_the_folder_tells_where_they_hand_over(expe
     for one, other in ((0, 1), (1, 2)):
         assert not torch.equal(parts[one]["conv_out.weight"], parts[other]["conv_out.weight"])
     assert load_diffusion(experts).experts == (0.3, 0.6)
+    assert dict(facts(experts).summary)["experts"] == "hand over at t = 0.3, 0.6"
 
 
 def test_each_expert_decides_the_picture(experts):

@@ -54,11 +54,13 @@ class VectorAutoencoder(nn.Module):
 
     `encode` and `decode` speak of z as it was trained; `vector` brings z to mean 0 and deviation 1 in each number over
     the training pictures, and `picture` decodes such a vector. The vectors of captions go through `vector` too, and
-    stay as near to their pictures as they were.
+    stay as near to their pictures as they were. `spread` is the deviation of vectors in the direction in which they
+    differ most: more than 1, since what tells pictures apart lies in few directions.
     """
 
     shift: Tensor
     scale: Tensor
+    spread: Tensor
 
     def __init__(self, config: VectorAutoencoderConfig):
         super().__init__()
@@ -79,6 +81,7 @@ class VectorAutoencoder(nn.Module):
         self.decoder = Decoder(maps)
         self.register_buffer("shift", torch.zeros(config.projection_dim))
         self.register_buffer("scale", torch.ones(config.projection_dim))
+        self.register_buffer("spread", torch.ones(()))
 
     def encode(self, picture: Float[Tensor, "b c h w"]) -> Posterior:
         """Gives the distribution of z, a mean and a log variance of (b, d) each, for pictures in [-1, 1].

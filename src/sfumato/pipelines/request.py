@@ -49,11 +49,11 @@ class Request:
         upsampler_steps: steps of the upsampler; 0 leaves it out and gives the small picture.
         negative_prompt: what to go away from, for cfg, cfg++ and apg.
         guidance: a name in `GUIDANCE`.
-        guidance_rescale: 0 to 1, how much of the spread that guidance adds is taken back; not for clip.
+        guidance_rescale: 0 to 1, how much of the spread that guidance adds is taken back; not for clip and cfg++.
         guidance_interval: (low, high), guide only where low < sigma / alpha <= high; None for high sets no end.
         mix: other prompts with their weights; the prompt itself has the rest of 1.
         mix_how: a name in `MIXTURES`.
-        pull: how strongly a vector is pulled toward the prompt's own, from 0; for models of vectors.
+        pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
     """
 
     prompt: str

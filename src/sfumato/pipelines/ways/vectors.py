@@ -60,7 +60,8 @@ class Vectors:
     def denoise(self, prompts: Float[Tensor, "b d"], batch: Batch) -> Iterator[State]:
         """From random vectors to those of pictures, a step at a time, pulled toward the prompts if asked for.
 
-        With a guidance scale of 0 the denoiser knows nothing of the prompt and the pull alone steers.
+        With a guidance scale of 0 the denoiser knows nothing of the prompt and the pull alone steers. It acts while the
+        direction is open in which vectors differ most, for that is what prompts tell; the rest stays free.
         """
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
         method = plan.method
@@ -68,7 +69,8 @@ class Vectors:
         start = noise(torch.empty(prompts.shape, device=prompts.device)) * levels.sigma[0].item()
         passes = batch.pictures_a_pass
         denoise = asked_for(self.prior, diffusion, prompts, self.context, plan, levels, pictures_a_pass=passes)
-        return sample(pulled(denoise, prompts.to(start), plan.pull), start, levels, noise, method.step)
+        steered = pulled(denoise, prompts.to(start), plan.pull, self.vae.spread.item())
+        return sample(steered, start, levels, noise, method.step)
 
     def context(self, text: str) -> Float[Tensor, " d"]:
         """The vector of one text."""

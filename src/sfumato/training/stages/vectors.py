@@ -122,9 +122,10 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
 
 @torch.no_grad()
 def to_unit_scale(vae: VectorAutoencoder, workshop: Workshop) -> None:
-    """Measure what gives each number of the vectors, as drawn from their posteriors, mean 0 and deviation 1.
+    """Measure what gives each number of the vectors mean 0 and deviation 1, and their spread then.
 
-    A number that the autoencoder does not use is noise already, and stays that: it is not blown up.
+    The vectors are drawn from their posteriors: a number that the autoencoder does not use is noise already, and stays
+    that, it is not blown up.
     """
     size, device = workshop.recipe.data.size, workshop.team.device
     batches = workshop.example_indices(MEASURED).split(64)
@@ -132,4 +133,7 @@ def to_unit_scale(vae: VectorAutoencoder, workshop: Workshop) -> None:
     means = torch.cat([posterior.mean for posterior in posteriors]).double()
     variances = torch.cat([posterior.logvar for posterior in posteriors]).double().exp()
     vae.shift.copy_(means.mean(0))
-    vae.scale.copy_((means.var(0, correction=0) + variances.mean(0)).rsqrt())
+    scale = (means.var(0, correction=0) + variances.mean(0)).rsqrt()
+    covariance = torch.cov((means * scale).T, correction=0) + torch.diag(variances.mean(0) * scale.square())
+    vae.scale.copy_(scale)
+    vae.spread.copy_(torch.linalg.eigvalsh(covariance)[-1].sqrt())
