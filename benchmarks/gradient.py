@@ -2,7 +2,7 @@
 
     sfumato train digits --recipe gradient --out gradient
     sfumato train digits --recipe gradient --out untaught --set classifier.gradient=0 \\
-        --set 'classifier.negatives=["noise", "scrambled", "mixed", "own"]'
+        --set 'classifier.negatives=["reference", "scrambled", "mixed", "own"]'
     python benchmarks/gradient.py gradient --untaught untaught [--grid docs/ways/gradient.png]
 
 Ten digits are asked for, from noise:
@@ -59,9 +59,9 @@ def plain_ascent(judge: Judge, labels: list[str]) -> Tensor:
 def langevin(pipeline: Pipeline, labels: list[str]) -> Tensor:
     """Annealed Langevin dynamics on the density that a classifier of noisy digits tells."""
     way, noise = pipeline.way, per_sample_noise(range(len(labels)))
-    density = log_density(way.classifier, way.asked(labels))
+    density = log_density(way.classifier, way.reference, way.asked(labels))
     levels = Level(torch.ones_like(SIGMAS), SIGMAS)
-    start = SIGMAS[0].float() * noise(torch.empty(len(labels), 3, way.side, way.side))
+    start = SIGMAS[0].float() * noise(torch.empty(len(labels), 3, way.base_size, way.base_size))
     *_, state = ascend(density, start, levels, noise, size=SIZE, times=TIMES)
     return state.noisy
 
