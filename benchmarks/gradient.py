@@ -1,16 +1,18 @@
 """The gradient of a probability on the digits, from what fools a classifier to pictures.
 
     sfumato train digits --recipe gradient --out gradient
+    sfumato train digits --recipe gradient --out noise --set classifier.directions=0
     sfumato train digits --recipe gradient --out untaught --set classifier.gradient=0 \\
-        --set 'classifier.negatives=["noise", "scrambled", "mixed", "own"]'
-    python benchmarks/gradient.py gradient --untaught untaught [--grid docs/ways/gradient.png]
+        --set 'classifier.negatives=["reference", "scrambled", "mixed", "own"]'
+    python benchmarks/gradient.py gradient --noise noise --untaught untaught [--grid docs/ways/gradient.png]
 
 Ten digits are asked for, from noise:
 1. a classifier of clean digits is climbed to its summits (plain gradient ascent);
-2. a classifier of noisy digits and of what is none (noise, scrambled and mixed digits, its own earlier pictures) is
-   climbed by annealed Langevin dynamics, and followed as a denoiser;
-3. the same for a classifier of noisy digits and noise whose gradient was taught;
-4. the embedded digits, by diffusion.
+2. classifiers of noisy digits are climbed by annealed Langevin dynamics, or followed as denoisers: one that learnt
+   to tell digits from what is none (draws of a Gaussian like the digits, scrambled and mixed digits, its own earlier
+   pictures); one whose gradient was taught, against mere noise; and one whose gradient was taught, against the
+   Gaussian, as the recipe has it;
+3. the embedded digits, by diffusion.
 Told is how sure the classifier itself is of what it made (where there is one), how many pictures an independent
 classifier, the judge, reads as they were asked for, their distance to the nearest training digit (median of the root
 mean square: what is far from all is no digit, whatever a classifier says), and their variety: the deviation among
@@ -59,9 +61,9 @@ def plain_ascent(judge: Judge, labels: list[str]) -> Tensor:
 def langevin(pipeline: Pipeline, labels: list[str]) -> Tensor:
     """Annealed Langevin dynamics on the density that a classifier of noisy digits tells."""
     way, noise = pipeline.way, per_sample_noise(range(len(labels)))
-    density = log_density(way.classifier, way.asked(labels))
+    density = log_density(way.classifier, way.reference, way.asked(labels))
     levels = Level(torch.ones_like(SIGMAS), SIGMAS)
-    start = SIGMAS[0].float() * noise(torch.empty(len(labels), 3, way.side, way.side))
+    start = SIGMAS[0].float() * noise(torch.empty(len(labels), 3, way.base_size, way.base_size))
     *_, state = ascend(density, start, levels, noise, size=SIZE, times=TIMES)
     return state.noisy
 
@@ -78,8 +80,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("model")
     arguments.add_argument("--untaught", help="a model whose gradient was not taught")
+    arguments.add_argument("--noise", help="a model taught against mere noise")
     arguments.add_argument("--each", type=int, default=20, help="pictures of each digit")
-    arguments.add_argument("--guidance", type=float, default=1.0)
+    arguments.add_argument("--guidance", type=float, default=2.0)
     arguments.add_argument("--grid", type=Path)
     given = arguments.parse_args()
     taught = Pipeline.load(given.model, device="cpu")
@@ -109,16 +112,14 @@ def main() -> None:
         wanted = torch.tensor([plain.classes.index(label) for label in labels])
         itself = plain.probabilities(fooled).gather(1, wanted[:, None]).mean().item()
         tell("a classifier of clean digits, plain ascent", fooled, f"{itself:.0%}")
-        for name, pipeline in (
-            ("untaught", Pipeline.load(given.untaught, device="cpu") if given.untaught else None),
-            ("taught", taught),
-        ):
-            if pipeline:
-                climbed = langevin(pipeline, labels)
-                tell(f"{name} gradient, annealed Langevin", climbed, sure(pipeline, climbed, labels))
-                followed = drawn(pipeline, labels, given)
-                tell(f"{name} gradient, as a denoiser", followed, sure(pipeline, followed, labels))
-        diffusion = drawn(Pipeline.load("digits", device="cpu"), labels, given)
+        models = {"untaught": given.untaught, "taught against noise": given.noise, "taught": given.model}
+        for name, pipeline in ((name, Pipeline.load(model, device="cpu")) for name, model in models.items() if model):
+            climbed = langevin(pipeline, labels)
+            tell(f"{name}, annealed Langevin", climbed, sure(pipeline, climbed, labels))
+            for guidance in (1.0, given.guidance):
+                followed = drawn(pipeline, labels, given.each, guidance)
+                tell(f"{name}, as a denoiser, guidance {guidance:g}", followed, sure(pipeline, followed, labels))
+        diffusion = drawn(Pipeline.load("digits", device="cpu"), labels, given.each, 1.0)
         tell(
             "diffusion (the embedded digits)",
             torch.nn.functional.interpolate(diffusion, size=(side, side), mode="area"),
@@ -129,11 +130,11 @@ def main() -> None:
         grid(images, columns=len(WORDS)).quantize(64).save(given.grid, optimize=True)
 
 
-def drawn(pipeline: Pipeline, labels: list[str], given: argparse.Namespace) -> Tensor:
+def drawn(pipeline: Pipeline, labels: list[str], each: int, guidance: float) -> Tensor:
     """Pictures through the pipeline."""
     pipeline.pictures_a_pass = 50
-    settings = {"guidance_scale": given.guidance, "num_inference_steps": 30}
-    return from_images(pipeline(list(dict.fromkeys(labels)), given.each, seed=0, **settings).pictures)
+    settings = {"guidance_scale": guidance, "num_inference_steps": 30, "upsampler_steps": 0}
+    return from_images(pipeline(list(dict.fromkeys(labels)), each, seed=0, **settings).pictures)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ def velocity_of(potential: Callable[[Tensor, Tensor], Float[Tensor, " b"]]) -> N
 
     which is how a prediction v = -gradient is read (Salimans & Ho 2022, app. D). So a classifier that tells pictures
     from noise is a denoiser (Gutmann & Hyvarinen 2010; Yadin et al. 2024, "Classification diffusion models"), and its
-    gradient can be taught by the denoising loss.
+    gradient can be taught by the denoising loss. If it tells pictures from something else than noise, of which a
+    velocity is known, the gradient is what is to be added to that.
     """
 
     def network(noisy: Tensor, label: Tensor) -> Tensor:

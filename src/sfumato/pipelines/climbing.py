@@ -1,22 +1,29 @@
-"""A classifier that tells noisy pictures from mere noise, as a Denoise: its gradient leads to a picture.
+"""A classifier that tells noisy pictures from what is none, as a Denoise: its gradient leads to a picture.
 
 The classifier gives a number f_k for each class. alpha / sigma f_k are the log odds that something noisy is a noisy
-picture of class k rather than mere noise; see `sfumato.diffusion.ascent.velocity_of`.
+picture of class k rather than a noisy draw from the reference, a Gaussian; see `sfumato.diffusion.ascent.velocity_of`.
+The reference may be mere noise. One with the pictures' own mean and main variations is far harder to tell from them:
+its score is known exactly, and all that the gradient must bring is what makes a picture more than its statistics.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sfumato.diffusion.ascent import velocity_of
+from sfumato.checkpoints.files import read_tensors, write_tensors
+from sfumato.diffusion.ascent import LogProbability, velocity_of
 from sfumato.diffusion.levels import Level
-from sfumato.diffusion.parameterisation import Denoise, Parameterisation, v
+from sfumato.diffusion.parameterisation import Denoise, Network, Parameterisation, v
+from sfumato.diffusion.principal import Principal
 from sfumato.diffusion.processes import Cosine
+from sfumato.errors import CheckpointError
 from sfumato.networks.classifier import Classifier
 
 PROCESS = Cosine()
@@ -28,6 +35,28 @@ def told(level: Level) -> Tensor:
 
 
 READING = Parameterisation(v, told)
+
+
+REFERENCE = "reference.safetensors"  # beside the classifier's weights
+
+
+def save_reference(folder: Path, reference: Principal) -> None:
+    """Write a reference beside its classifier."""
+    write_tensors(folder / REFERENCE, asdict(reference))
+
+
+def load_reference(folder: Path, device: torch.device) -> Principal:
+    """Read what `save_reference` wrote; CheckpointError when it is not that."""
+    tensors = read_tensors(folder / REFERENCE, str(device))
+    try:
+        reference = Principal(**tensors)
+        size = reference.mean.numel()
+        fits = reference.directions.shape == (len(reference.variances), size) and reference.rest.ndim == 0
+        if reference.mean.ndim != 3 or not fits:
+            raise ValueError("shapes do not fit")
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / REFERENCE} is no reference of a classifier: {error}") from error
+    return reference
 
 
 def potentials(
@@ -45,7 +74,7 @@ def potentials(
 def log_odds(
     classifier: Classifier, noisy: Float[Tensor, "b c h w"], label: Float[Tensor, " b"], steepest: float = math.inf
 ) -> Float[Tensor, "b k"]:
-    """The log odds that something noisy is a noisy picture of each class, rather than noise N(0, 1).
+    """The log odds that something noisy is a noisy picture of each class, rather than of the reference.
 
     `steepest` bounds alpha / sigma: where there is hardly any noise, odds grow beyond all measure.
     """
@@ -72,31 +101,43 @@ def wanted(
     return potential
 
 
+def leading(classifier: Classifier, reference: Principal, classes: Int[Tensor, " b"], guidance: float = 1.0) -> Network:
+    """The prediction of v that leads to the classes: the reference's own, and the gradient of the potential."""
+    climb = velocity_of(wanted(classifier, classes, guidance))
+
+    def network(noisy: Tensor, label: Tensor) -> Tensor:
+        return reference.velocity(noisy, PROCESS(label / 1000)) + climb(noisy, label)
+
+    return network
+
+
 def climbing(
-    classifier: Classifier, classes: Int[Tensor, " b"], guidance: float = 1.0, pictures_a_pass: int | None = None
+    classifier: Classifier,
+    reference: Principal,
+    classes: Int[Tensor, " b"],
+    guidance: float = 1.0,
+    pictures_a_pass: int | None = None,
 ) -> Denoise:
     """A Denoise that follows the gradient of the classifier; one picture a pass gives the same bits in any batch."""
 
     def network(noisy: Tensor, label: Tensor) -> Tensor:
         passes = torch.arange(len(noisy)).split(pictures_a_pass or len(noisy))
-        gradients = [
-            velocity_of(wanted(classifier, classes[some], guidance))(noisy[some], label[some]) for some in passes
-        ]
-        return torch.cat(gradients)
+        return torch.cat(
+            [leading(classifier, reference, classes[some], guidance)(noisy[some], label[some]) for some in passes]
+        )
 
     return READING.denoiser(network)
 
 
-def log_density(classifier: Classifier, classes: Int[Tensor, " b"]) -> Callable[[Tensor, Level], Float[Tensor, " b"]]:
-    """log p(noisy | class) up to a constant: that of mere noise and the log odds. For `ascend`, where sigma > 0."""
+def log_density(classifier: Classifier, reference: Principal, classes: Int[Tensor, " b"]) -> LogProbability:
+    """log p(noisy | class) up to a constant: that of the reference and the log odds. For `ascend`, where sigma > 0."""
 
     def density(noisy: Tensor, level: Level) -> Float[Tensor, " b"]:
         at = level.like(noisy)
-        shrink = 1 / torch.hypot(at.alpha, at.sigma)
+        unit = noisy / torch.hypot(at.alpha, at.sigma)
         label = told(level).to(noisy).expand(len(noisy))
-        unit = shrink * noisy
-        own = wanted(classifier, classes)(unit, label) * _steepness(label, noisy)[:, 0]
-        return own - unit.square().flatten(1).sum(1) / 2
+        odds = wanted(classifier, classes)(unit, label) * _steepness(label, noisy)[:, 0]
+        return odds + reference.log_density(unit, PROCESS(label / 1000))
 
     return density
 

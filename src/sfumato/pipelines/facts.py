@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from sfumato.checkpoints.files import read_json
-from sfumato.checkpoints.folder import has_part, load_diffusion, load_lineage, load_way
+from sfumato.checkpoints.folder import PARTS, has_part, kind, load_diffusion, load_lineage, load_way
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import find, fingerprint
 
@@ -37,7 +37,7 @@ class Facts(NamedTuple):
 def facts(model: str | Path | None) -> Facts:
     """Read the facts of a model folder or an embedded model; CheckpointError says what is wrong with it."""
     folder = find(model)
-    parts = [_part(path) for path in sorted(folder.glob("*/*.safetensors")) if (path.parent / "config.json").is_file()]
+    parts = [_part(path) for path in sorted(folder.glob("*/*.safetensors")) if _weighs(path)]
     lineage = load_lineage(folder)
     way, process = load_way(folder), []
     if has_part(folder, "unet"):
@@ -73,6 +73,12 @@ def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
         return lines
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"sfumato.json does not tell a lineage as sfumato writes it: {error!r}") from error
+
+
+def _weighs(path: Path) -> bool:
+    """Whether a file holds the weights of a part."""
+    part = PARTS.get(kind(path.parent.name))
+    return (path.parent / "config.json").is_file() and (part is None or path.name == part.weights)
 
 
 def _part(path: Path) -> PartFacts:

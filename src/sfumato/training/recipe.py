@@ -154,7 +154,10 @@ class Classifier(Training):
     channels: Channels | None = None
     probability: Annotated[float, Field(gt=0)] = 0.1  # weight of the cross-entropy of class or none
     gradient: Annotated[float, Field(ge=0)] = 1.0  # weight of the denoising loss of its gradient; 0 leaves it untaught
-    negatives: Annotated[tuple[Literal["noise", "scrambled", "mixed", "own"], ...], Field(min_length=1)] = ("noise",)
+    directions: Annotated[int, Field(ge=0)] = 64  # of the reference that pictures are told from; 0 is mere noise
+    negatives: Annotated[tuple[Literal["reference", "scrambled", "mixed", "own"], ...], Field(min_length=1)] = (
+        "reference",
+    )
 
 
 class Restorer(Training):

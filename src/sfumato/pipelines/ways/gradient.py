@@ -15,7 +15,7 @@ from sfumato.diffusion.sampling import sample
 from sfumato.diffusion.times import timetable
 from sfumato.errors import CheckpointError, DataError, PromptError
 from sfumato.networks.classifier import Classifier
-from sfumato.pipelines.climbing import PROCESS, climbing
+from sfumato.pipelines.climbing import PROCESS, climbing, load_reference
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.ways.way import Batch, Painting
 
@@ -28,10 +28,11 @@ class Gradient:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.classifier: Classifier = model.part("classifier")
+        self.reference = load_reference(model.folder / "classifier", model.device)
         try:
             values = read_json(model.folder / "classifier" / "classes.json")
-            self.classes, self.side = Classes.from_dict(values), int(values["size"])
-        except (DataError, KeyError, TypeError, ValueError) as error:
+            self.classes = Classes.from_dict(values)
+        except DataError as error:
             raise CheckpointError(f"{model.folder / 'classifier' / 'classes.json'}: {error}") from error
         if len(self.classes) != self.classifier.config.classes:
             raise CheckpointError(
@@ -40,16 +41,16 @@ class Gradient:
 
     @property
     def base_size(self) -> int:
-        return self.side
+        return self.reference.mean.shape[-1]
 
     @property
-    def unit(self) -> int:
-        return int(2 ** (len(self.classifier.config.channels) - 1))
+    def unit(self) -> int | None:
+        return None  # the reference is of pictures of one size
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
         plan, noise, device = batch.plan, per_sample_noise(batch.seeds), self.model.device
         asked = self.asked(batch.prompts).to(device)
-        denoise = climbing(self.classifier, asked, plan.scale, batch.pictures_a_pass)
+        denoise = climbing(self.classifier, self.reference, asked, plan.scale, batch.pictures_a_pass)
         method = plan.method
         levels = method.route(timetable(PROCESS, plan.num_inference_steps))
         start = noise(torch.empty(len(asked), 3, batch.height, batch.width, device=device))

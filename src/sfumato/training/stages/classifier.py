@@ -15,20 +15,21 @@ from sfumato.checkpoints.folder import save_part
 from sfumato.data.classes import Classes
 from sfumato.data.pictures import grid, to_image
 from sfumato.diffusion import losses
-from sfumato.diffusion.ascent import velocity_of
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
+from sfumato.diffusion.principal import Principal
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.times import timetable
 from sfumato.networks.classifier import Classifier, ClassifierConfig
 from sfumato.networks.initialisation import initialise
-from sfumato.pipelines.climbing import PROCESS, READING, climbing, log_odds, told, wanted
+from sfumato.pipelines.climbing import PROCESS, READING, climbing, leading, log_odds, save_reference, told
 from sfumato.training import recipe as recipes
 from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
 
-NEGATIVES = ("noise", "scrambled", "mixed", "own")
+NEGATIVES = ("reference", "scrambled", "mixed", "own")
+MEASURED = 2048  # pictures to which the reference is fitted
 PIECES = 4  # along each side of a scrambled picture
 STEEPEST = 10.0  # of the odds in the cross-entropy: with less noise than a tenth all is told apart, or very wrong
 OWN_STEPS = 4  # in which the classifier makes pictures of its own
@@ -42,9 +43,9 @@ class Objective(nn.Module):
     pictures among those that are none are introspective learning's way (Lazarow et al. 2017).
     """
 
-    def __init__(self, classifier: Classifier, plan: recipes.Classifier) -> None:
+    def __init__(self, classifier: Classifier, reference: Principal, plan: recipes.Classifier) -> None:
         super().__init__()
-        self.classifier, self.plan = classifier, plan
+        self.classifier, self.reference, self.plan = classifier, reference, plan
 
     def forward(
         self,
@@ -56,10 +57,14 @@ class Objective(nn.Module):
         noise: Float[Tensor, "b c h w"],
         more_noise: Float[Tensor, "b c h w"],
     ) -> dict[str, Tensor]:
-        """The loss and its parts; `others` are clean things that are none, of kinds numbered as in `NEGATIVES`."""
+        """The loss and its parts; `others` are clean things that are none, of kinds numbered as in `NEGATIVES`.
+
+        Of the reference they are the standard normal noise from which it draws.
+        """
         level, none = PROCESS(times), self.classifier.config.classes
         kinds = kinds[:, None, None, None]
-        negatives = torch.where(kinds == NEGATIVES.index("noise"), more_noise, level.add_noise(others, more_noise))
+        others = torch.where(kinds == NEGATIVES.index("reference"), self.reference.draw(others), others)
+        negatives = level.add_noise(others, more_noise)
         if "own" in self.plan.negatives:
             negatives = torch.where(kinds == NEGATIVES.index("own"), self._own(classes, times, more_noise), negatives)
         seen = torch.cat([level.add_noise(pictures, noise), negatives])
@@ -72,7 +77,7 @@ class Objective(nn.Module):
         parts = {"cross_entropy": error, "accuracy": (logits.argmax(1) == truth).float().mean()}
         loss = self.plan.probability * error
         if self.plan.gradient:
-            network = velocity_of(wanted(self.classifier, classes))
+            network = leading(self.classifier, self.reference, classes)
             taught = losses.denoising_loss(network, READING, pictures, noise, level).mean()
             loss = loss + self.plan.gradient * taught
             parts["gradient_error"] = taught
@@ -85,7 +90,7 @@ class Objective(nn.Module):
             torch.lerp(torch.ones_like(times), times, torch.linspace(0, 1, OWN_STEPS + 1)[:, None].to(times))
         )
         levels = Level(path.alpha, path.sigma)
-        return last(sample(climbing(self.classifier, classes), start, levels, torch.zeros_like))
+        return last(sample(climbing(self.classifier, self.reference, classes), start, levels, torch.zeros_like))
 
 
 def build(workshop: Workshop, recipe: Recipe) -> Stage:
@@ -98,6 +103,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     with workshop.first_weights("classifier"):
         config = ClassifierConfig(widths, classes=len(classes), told_level=True)
         classifier = initialise(Classifier(config)).to(team.device)
+    reference = _reference(workshop, plan.directions)
     allowed = torch.tensor([NEGATIVES.index(name) for name in plan.negatives])
 
     def batch(draw: Draw) -> Batch:
@@ -106,8 +112,9 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         order = draw.mine(torch.rand(draw.batch, PIECES**2, generator=draw.generator("scrambled")).argsort(1))
         pictures = workshop.pictures(draw)
         partners = store.batch(draw.mine(chosen.roll(1)).cpu(), side).to(team.device)
-        mixed, others = (pictures + partners) / 2, scrambled(pictures, order)
-        others = torch.where(kinds[:, None, None, None] == NEGATIVES.index("mixed"), mixed, others)
+        normal = draw.normal("reference", 3, side, side)  # from which a draw of the reference is made
+        each = [normal, scrambled(pictures, order), (pictures + partners) / 2, pictures]
+        others = torch.stack(each)[kinds, torch.arange(len(kinds), device=kinds.device)]
         return (
             pictures,
             draw.mine(truth[chosen]),
@@ -124,15 +131,24 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         asked = torch.arange(min(8, len(classes)), device=team.device).repeat(2)
         noise, levels = per_sample_noise(range(len(asked))), timetable(PROCESS, 20)
         start = noise(torch.empty(len(asked), 3, side, side, device=team.device))
-        made = last(sample(climbing(classifier, asked), start, levels, noise))
+        made = last(sample(climbing(classifier, reference, asked), start, levels, noise))
         return grid([to_image(picture.cpu()) for picture in made], columns=len(asked) // 2)
 
     def finish() -> dict[str, Any]:
         save_part(workshop.folder, "classifier", classifier, workshop.weights)
-        write_json(workshop.folder / "classifier" / "classes.json", classes.to_dict() | {"size": side})
+        write_json(workshop.folder / "classifier" / "classes.json", classes.to_dict())
+        save_reference(workshop.folder / "classifier", reference)
         return {}
 
-    return Stage(Objective(classifier, plan), batch, preview, finish)
+    return Stage(Objective(classifier, reference, plan), batch, preview, finish)
+
+
+def _reference(workshop: Workshop, directions: int) -> Principal:
+    """The Gaussian of the training pictures, and of their mirror images where the recipe mirrors."""
+    pictures = workshop.examples(MEASURED)
+    if workshop.recipe.data.flip:
+        pictures = torch.cat([pictures, pictures.flip(-1)])
+    return Principal.fitted(pictures, directions)
 
 
 def scrambled(pictures: Float[Tensor, "b c h w"], order: Int[Tensor, "b p"]) -> Float[Tensor, "b c h w"]:
