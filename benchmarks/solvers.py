@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.processes import BetaTable
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.solvers import SOLVERS, Method, unipc
-from sfumato.diffusion.times import timetable
+from sfumato.diffusion.times import SPACINGS, timetable
 from sfumato.evaluation.recognition import Judge, train_judge
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.text_to_image import Pipeline
@@ -39,25 +40,28 @@ F64 = torch.float64
 
 
 def our_samplers(table: BetaTable) -> dict[str, Sampler]:
-    """Our solvers on the trailing timetable, as `sfumato generate` runs them."""
+    """Our solvers on the trailing timetable, and some at the quantiles of a beta distribution."""
 
-    def sampler(method: Method) -> Sampler:
+    def sampler(method: Method, spacing: str = "trailing") -> Sampler:
         def run(denoise: Denoise, noise: Tensor, evaluations: int) -> Tensor:
-            levels = _levels(method, table, evaluations)
+            levels = _levels(method, partial(timetable, table, spacing=SPACINGS[spacing]), evaluations)
             return last(sample(denoise, noise * levels.sigma[0].item(), levels, torch.randn_like, method.step))
 
         return run
 
     same = {"ddim", "dpmpp-1s", "euler-ancestral"}  # other names of euler and ddpm
-    return {f"sfumato {name}": sampler(method) for name, method in SOLVERS.items() if name not in same}
+    found = {f"sfumato {name}": sampler(method) for name, method in SOLVERS.items() if name not in same}
+    for name in ("dpmpp-2m", "unipc-2", "gradient-estimation", "dpmpp-2m-sde"):
+        found[f"sfumato {name} beta"] = sampler(SOLVERS[name], "beta")
+    return found
 
 
-def _levels(method: Method, table: BetaTable, evaluations: int) -> Level:
+def _levels(method: Method, spaced: Callable[[int], Level], evaluations: int) -> Level:
     """The longest timetable that takes no more evaluations; two-look solvers take one look in the step to clean."""
     steps = (evaluations + method.evaluations - 1) // method.evaluations
-    while steps > 1 and _cost(method, method.route(timetable(table, steps))) > evaluations:
+    while steps > 1 and _cost(method, method.route(spaced(steps))) > evaluations:
         steps -= 1
-    return method.route(timetable(table, steps))
+    return method.route(spaced(steps))
 
 
 def _cost(method: Method, levels: Level) -> int:
