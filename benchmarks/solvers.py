@@ -11,6 +11,7 @@
 """
 
 import argparse
+import re
 import tempfile
 import time
 import warnings
