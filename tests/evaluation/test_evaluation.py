@@ -68,3 +68,10 @@ def test_the_digits_recipe_trains_from_zero_in_ten_minutes_to_digits_that_are_re
     pipeline = Pipeline.load(train("digits", tmp_path / "model"), device="cpu")
     assert time.monotonic() - began < 600  # on two cores with nothing else running
     assert recognised(pipeline, train_judge(halves[0], size=16, steps=250), 100) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["pixels", "experts", "cascade"])
+def test_another_way_to_a_picture_trains_from_zero_to_digits_that_are_recognised(halves, tmp_path, recipe):
+    pipeline = Pipeline.load(train("digits", tmp_path / "model", recipe), device="cpu")
+    assert recognised(pipeline, train_judge(halves[0], size=16, steps=250), 50) >= 0.9

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -51,3 +52,31 @@ def run(command):
         return subprocess.run(command(data, out, *more, settings=settings), capture_output=True, text=True, **options)
 
     return start
+
+
+@pytest.fixture
+def weights():
+    """What a training leaves in the model folder, by name."""
+
+    def read(folder):
+        files = sorted(path for path in folder.glob("*/*") if path.is_file() and path.parent.name != "run")
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    return read
+
+
+@pytest.fixture
+def kill_in():
+    def kill(stage, arguments, out, number):
+        """Start a training and send it a signal once the stage has a checkpoint after its tenth step."""
+        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if any(int(p.stem[5:]) >= 10 for p in (out / "run" / stage).glob("step-*.safetensors")):
+                process.send_signal(number)
+                break
+            time.sleep(0.002)
+        _, said = process.communicate(timeout=60)
+        return process.returncode, said
+
+    return kill

@@ -2,8 +2,6 @@
 
 import resource
 import signal
-import subprocess
-import time
 
 from sfumato.training.ways import WAYS
 
@@ -11,25 +9,7 @@ STAGES = tuple(WAYS["latents"])
 OFTEN = ["run.checkpoint_seconds=0.1"]  # several steps: some are done again after a kill
 
 
-def weights(folder):
-    files = sorted(path for path in folder.glob("*/*") if path.is_file() and path.parent.name != "run")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def kill_in(stage, arguments, out, number):
-    """Start a training and send it a signal once the stage has a checkpoint after its tenth step."""
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if any(int(p.stem[5:]) >= 10 for p in (out / "run" / stage).glob("step-*.safetensors")):
-            process.send_signal(number)
-            break
-        time.sleep(0.002)
-    _, said = process.communicate(timeout=60)
-    return process.returncode, said
-
-
-def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(tmp_path, run, command):
+def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(tmp_path, run, command, kill_in, weights):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     settings = [*OFTEN, "run.precision=bfloat16", *(f"{stage}.steps=100" for stage in STAGES)]
     assert run("digits", undisturbed, settings=settings).returncode == 0
@@ -50,7 +30,7 @@ def metrics(folder):
     return (folder / "run" / "denoiser" / "metrics.jsonl").read_text().splitlines()
 
 
-def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, command, run):
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, command, run, kill_in):
     out = tmp_path / "model"
     settings = ["denoiser.steps=100000", "run.checkpoint_seconds=0.05"]
     code, said = kill_in("denoiser", command("digits", out, settings=settings), out, signal.SIGINT)
@@ -61,7 +41,7 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, command, run
     assert f"at step {newest} of 100000" in said
 
 
-def test_a_full_disk_ends_training_with_a_message_and_an_intact_checkpoint(tmp_path, command, run):
+def test_a_full_disk_ends_training_with_a_message_and_an_intact_checkpoint(tmp_path, command, run, kill_in):
     out = tmp_path / "model"
     settings = ["autoencoder.steps=60", *OFTEN]
     kill_in("autoencoder", command("digits", out, settings=settings), out, signal.SIGINT)

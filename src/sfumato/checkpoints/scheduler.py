@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
+import torch
+
 from sfumato.diffusion import parameterisation
-from sfumato.diffusion.levels import Process
+from sfumato.diffusion.levels import Level, Process
 from sfumato.diffusion.parameterisation import Parameterisation, Timestep, flow_time
-from sfumato.diffusion.processes import BetaTable, Flow, cosine_betas, linear_betas, scaled_linear_betas
+from sfumato.diffusion.processes import BetaTable, Flow, cosine_betas, linear_betas, scaled_linear_betas, shifted
 from sfumato.errors import CheckpointError
 
 TABLES = {"linear": linear_betas, "scaled_linear": scaled_linear_betas, "squaredcos_cap_v2": cosine_betas}
@@ -22,6 +26,12 @@ class Diffusion:
     process: Process
     parameterisation: Parameterisation
     config: dict[str, Any]  # the scheduler_config.json that says so
+    experts: tuple[float, ...] = ()  # the times at which one denoiser hands over to the next, if there are several
+
+    @property
+    def handovers(self) -> Level:
+        """The levels of these times."""
+        return self.process(torch.tensor(self.experts, dtype=torch.float64))
 
 
 def from_config(config: dict[str, Any]) -> Diffusion:
@@ -30,7 +40,7 @@ def from_config(config: dict[str, Any]) -> Diffusion:
     Raises CheckpointError for a schedule or prediction that is not known, naming it.
     """
     try:
-        return _read(config)
+        return replace(_read(config), experts=_experts(config))
     except (TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -55,6 +65,13 @@ def _read(config: dict[str, Any]) -> Diffusion:
     return Diffusion(process, Parameterisation(PREDICTIONS[prediction], Timestep(process, len(process))), config)
 
 
+def _experts(config: dict[str, Any]) -> tuple[float, ...]:
+    times = tuple(map(float, config.get("experts", ())))
+    if not all(early < late for early, late in pairwise((0.0, *times, 1.0))):
+        raise CheckpointError(f"experts should be growing times between 0 and 1, not {times}.")
+    return times
+
+
 def _table(config: dict[str, Any]) -> BetaTable:
     if config.get("trained_betas"):
         return BetaTable(tuple(config["trained_betas"]))
@@ -68,15 +85,17 @@ def _table(config: dict[str, Any]) -> BetaTable:
     return TABLES[schedule](steps, config.get("beta_start", 1e-4), config.get("beta_end", 0.02))
 
 
-def to_config(process: str, prediction: str, shift: float = 1.0) -> dict[str, Any]:
+def to_config(process: str, prediction: str, shift: float = 1.0, experts: Sequence[float] = ()) -> dict[str, Any]:
     """The configuration of a denoiser that we train: `process` is "flow" or a beta schedule's name.
 
-    It names a diffusers scheduler that samples such a model.
+    `shift` moves the process toward noise, so many times more of it beside the data at every time. It names a diffusers
+    scheduler that samples such a model; `experts`, the times at which denoisers hand over, is a word of ours.
     """
+    ours = {"experts": list(experts)} if experts else {}
     if process == "flow":
-        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": shift}
+        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": shift} | ours
     ends = {"scaled_linear": (0.00085, 0.012)}.get(process, (1e-4, 0.02))
-    return {
+    config = {
         "_class_name": "DDIMScheduler",
         "num_train_timesteps": 1000,
         "beta_schedule": process,
@@ -88,3 +107,6 @@ def to_config(process: str, prediction: str, shift: float = 1.0) -> dict[str, An
         "set_alpha_to_one": True,
         "steps_offset": 0,
     }
+    if shift == 1:
+        return config | ours
+    return config | ours | {"trained_betas": list(shifted(_table(config), shift).betas)}

@@ -17,6 +17,7 @@ from sfumato.data.entries import Entry
 from sfumato.data.words import article
 from sfumato.errors import DataError
 
+LICENCE = "CC BY 4.0 (UCI Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, 1998)"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 INK = 16  # the largest value in the data: full ink
 TEST_SHARE = 5  # one in five

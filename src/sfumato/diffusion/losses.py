@@ -86,6 +86,21 @@ def logit_normal(u: Float[Tensor, " b"], mean: float = 0.0, std: float = 1.0) ->
     return torch.sigmoid(mean + std * torch.special.ndtri(u))
 
 
+def within(times: TimeDistribution, low: float, high: float) -> TimeDistribution:
+    """The same distribution, of the times from `low` to `high` alone; `times` must grow with its argument.
+
+    So each expert sees its range as often as a denoiser of all levels would, and nothing else.
+    """
+    ends = torch.tensor([low, high], dtype=torch.float64)
+    below, above = torch.zeros_like(ends), torch.ones_like(ends)
+    for _ in range(52):  # bisection, to the last bit
+        middle = (below + above) / 2
+        early = times(middle) < ends
+        below, above = torch.where(early, middle, below), torch.where(early, above, middle)
+    first, last = ((below + above) / 2).tolist()
+    return lambda u: times(first + u * (last - first)).clamp(low, high)
+
+
 def log_normal_sigma(
     u: Float[Tensor, " b"], process: Process, mean: float = -1.2, std: float = 1.2
 ) -> Float[Tensor, " b"]:

@@ -64,6 +64,17 @@ def cosine_betas(steps: int = 1000, offset: float = 0.008, largest: float = 0.99
     return BetaTable(tuple((1 - alphas_cumprod[1:] / alphas_cumprod[:-1]).clamp(max=largest).tolist()))
 
 
+def shifted(table: BetaTable, shift: float) -> BetaTable:
+    """The table with `shift` times more noise beside the data in every row.
+
+    The larger a picture, the less the same noise hides of it: it averages out over more pixels. A shift of d / 64 makes
+    pictures of side d as hard to see as those of side 64 (Hoogeboom et al. 2023, section 3.1).
+    """
+    kept = (2 * table.log_alphas).exp()  # alpha^2, and 1 in row 0
+    kept = kept / (kept + shift**2 * (1 - kept))
+    return BetaTable(tuple((1 - kept[1:] / kept[:-1]).tolist()))
+
+
 @dataclass(frozen=True)
 class Cosine:
     """The continuous cosine process: alpha = cos(pi t / 2), sigma = sin(pi t / 2), pure noise at t = 1.

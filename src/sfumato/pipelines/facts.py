@@ -14,6 +14,8 @@ from sfumato.checkpoints.folder import PARTS, has_part, kind, load_diffusion, lo
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import find, fingerprint
 
+FLOW = {"beta_schedule": "flow", "prediction_type": "velocity"}  # what a scheduler of rectified flow leaves unsaid
+
 
 class PartFacts(NamedTuple):
     """One network of a model."""
@@ -39,9 +41,11 @@ def facts(model: str | Path | None) -> Facts:
     lineage = load_lineage(folder)
     way, process = load_way(folder), []
     if has_part(folder, "unet"):
-        scheduler = load_diffusion(folder).config
-        words = f"{scheduler.get('beta_schedule', 'flow')}, {scheduler.get('prediction_type', 'velocity')}"
-        process = [("process", words)]
+        diffusion = load_diffusion(folder)
+        words = [diffusion.config.get(key, flow) for key, flow in FLOW.items()]
+        process = [("process", ", ".join(words))]
+        if diffusion.experts:
+            process += [("experts", f"hand over at t = {', '.join(map(str, diffusion.experts))}")]
     summary = [
         ("model", str(lineage.get("name", folder.name))),
         ("folder", str(folder)),

@@ -60,6 +60,11 @@ class Model:
         return self.part("unet")
 
     @property
+    def denoisers(self) -> list[UNet]:
+        """The denoiser, or the experts from clean to noise."""
+        return [part for name, part in self.parts.items() if kind(name) == "unet"]
+
+    @property
     def diffusion(self) -> Diffusion:
         """How the denoiser was trained."""
         return self.diffusions["unet"]

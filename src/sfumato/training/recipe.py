@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,11 +33,17 @@ class Data(Table):
     """Which pictures, at which sizes."""
 
     size: Count = 64  # side of the pictures that the autoencoder and the denoiser see, in pixels
-    split: str = "all"  # a sub-folder of the data such as "train", or a part of the digits
+    split: str = "all"  # a sub-folder of the data such as "train", or a part of the digits; "auto": see `part_of`
     flip: bool = True  # mirror pictures at random: not for digits or writing
     vocabulary: Annotated[int, Field(ge=520)] = 4096  # tokens at most
     length: Annotated[int, Field(ge=4, le=512)] = 32  # tokens a prompt
     licence: str = "unknown"  # of the pictures
+
+    def part_of(self, source: str) -> str:
+        """The split of a source; "auto" is all of a folder, and of the digits those that are not held out."""
+        if self.split != "auto":
+            return self.split
+        return "train" if source == "digits" else "all"
 
 
 class Training(Table):
@@ -77,21 +84,29 @@ class Clip(Training):
 
 
 class Denoiser(Training):
-    """The U-Net over latents."""
+    """The U-Net over latents or pixels."""
 
+    patch: Literal[1, 2, 4, 8] = 1  # pixels a side that it takes together, where there is no autoencoder
     channels: Channels | None = None
     layers: Count | None = None
     process: Literal["flow", "linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample", "velocity"] = "v_prediction"
-    shift: Annotated[float, Field(gt=0)] = 1.0  # of flow's times toward noise
+    shift: Annotated[float, Field(gt=0)] = 1.0  # toward noise, so many times more of it; larger pictures want more
     times: Literal["uniform", "logit_normal"] = "uniform"
     weight: Literal["plain", "snr", "min_snr", "velocity"] = "plain"
+    experts: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # times at which one U-Net hands over to the next
     drop_caption: Share = 0.1  # how often the prompt is left empty, for classifier-free guidance
 
     @model_validator(mode="after")
     def _velocity_belongs_to_flow(self) -> Denoiser:
         if (self.process == "flow") != (self.prediction == "velocity"):
             raise ValueError("process 'flow' and prediction 'velocity' go together")
+        return self
+
+    @model_validator(mode="after")
+    def _experts_stand_in_order(self) -> Denoiser:
+        if any(late <= early for early, late in pairwise(self.experts)):
+            raise ValueError(f"the times of experts grow from clean to noise, unlike {list(self.experts)}")
         return self
 
 
@@ -161,9 +176,8 @@ class Recipe(Table):
     @model_validator(mode="after")
     def _sizes_fit(self) -> Recipe:
         if self.data.size % self.compression:
-            raise ValueError(
-                f"data.size {self.data.size} is not a multiple of autoencoder.factor {self.autoencoder.factor}"
-            )
+            what = "autoencoder.factor" if "autoencoder" in WAYS[self.way] else "denoiser.patch"
+            raise ValueError(f"data.size {self.data.size} is not a multiple of {what} {self.compression}")
         if self.autoencoder.channels and len(self.autoencoder.channels) != self.autoencoder.factor.bit_length():
             raise ValueError(
                 f"autoencoder.channels names {len(self.autoencoder.channels)} resolutions; a factor of "
@@ -187,8 +201,8 @@ class Recipe(Table):
 
     @property
     def compression(self) -> int:
-        """How many pixels a side of what the denoiser sees stands for; 1 without an autoencoder."""
-        return self.autoencoder.factor if "autoencoder" in WAYS[self.way] else 1
+        """How many pixels a side each place of the denoiser's maps stands for."""
+        return self.autoencoder.factor if "autoencoder" in WAYS[self.way] else self.denoiser.patch
 
     @property
     def upsamplers(self) -> int:
@@ -203,15 +217,16 @@ class Recipe(Table):
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages that this recipe trains, in their order; those of a repeated table are numbered."""
-        repeated = {"upsampler": self.upsamplers}
+        repeated = {"denoiser": len(self.denoiser.experts) + 1, "upsampler": self.upsamplers}
         return tuple(
             ways.numbered(table, number + 1) for table in WAYS[self.way] for number in range(repeated.get(table, 1))
         )
 
     def needs(self, name: str) -> tuple[str, ...]:
         """The stages that must be complete before this one."""
-        table, _ = ways.table_of(name)
-        return WAYS[self.way][table]
+        table, number = ways.table_of(name)
+        before = (ways.numbered(table, number - 1),) if table == "denoiser" and number > 1 else ()
+        return WAYS[self.way][table] + before
 
     def stage(self, name: str) -> Training:
         """The table of a stage."""

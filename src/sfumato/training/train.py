@@ -9,6 +9,7 @@ from typing import Any
 
 from sfumato.checkpoints.files import read_json, storage_errors, whole_folder, write_json
 from sfumato.checkpoints.folder import save_index
+from sfumato.data.digits import LICENCE
 from sfumato.data.store import Store, prepare
 from sfumato.data.tokens import Tokenizer
 from sfumato.errors import RecipeError
@@ -132,7 +133,7 @@ def _store(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) ->
             started.append(True)
         progress.advance(done)
 
-    store = prepare(data, recipe.final_size, cache / "pictures", split=recipe.data.split, progress=show)
+    store = prepare(data, recipe.final_size, cache / "pictures", split=recipe.data.part_of(str(data)), progress=show)
     path = cache / "data.json"
     if path.is_file() and read_json(path)["fingerprint"] != store.fingerprint:
         raise RecipeError(
@@ -217,7 +218,8 @@ def _require_earlier(name: str, workshop: Workshop) -> None:
 
 def _finish(workshop: Workshop, data: str | Path) -> None:
     """Write what ties the parts together, and how they came to be."""
-    recipe = workshop.recipe
+    recipe, digits = workshop.recipe, str(data) == "digits"
+    stated = recipe.data.licence
     done = {name: _run(workshop, name).done or {} for name in recipe.stages}
     lineage = {
         "name": recipe.name,
@@ -226,8 +228,8 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
         "size": recipe.data.size,
         "final_size": recipe.final_size,
         "data": {
-            "source": "digits" if str(data) == "digits" else Path(data).name,
-            "licence": recipe.data.licence,
+            "source": "digits" if digits else Path(data).name,
+            "licence": LICENCE if digits and stated == "unknown" else stated,
             "pictures": len(workshop.store),
             "fingerprint": workshop.store.fingerprint,
         },

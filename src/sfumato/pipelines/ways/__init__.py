@@ -11,6 +11,7 @@ from sfumato.pipelines.ways.way import Way
 
 WAYS: dict[str, Callable[[Model], Way]] = {
     "latents": Latents,
+    "pixels": Latents,
     "gradient": Gradient,
     "cold": Cold,
 }

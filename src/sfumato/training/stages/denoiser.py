@@ -1,12 +1,15 @@
-"""Stage 3: the denoiser learns to take noise out of latents, steered by the words."""
+"""The denoiser learns to take noise out of latents, or out of pictures themselves, steered by the words."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor, nn
 
@@ -15,15 +18,16 @@ from sfumato.checkpoints.folder import load_part, save_part
 from sfumato.checkpoints.scheduler import Diffusion
 from sfumato.data.pictures import grid, to_image
 from sfumato.diffusion import losses
+from sfumato.diffusion.experts import experts
 from sfumato.diffusion.noise import per_sample_noise
+from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.times import timetable
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import unet_config
-from sfumato.networks.vae import AutoencoderKL
 from sfumato.pipelines.denoising import prompted
-from sfumato.training import sizes
+from sfumato.training import sizes, ways
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Denoiser, Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
@@ -55,16 +59,20 @@ class Objective(nn.Module):
 
 def config(plan: Denoiser) -> dict[str, Any]:
     """The scheduler's configuration of a denoiser trained by this plan."""
-    return scheduler.to_config(plan.process, plan.prediction, plan.shift)
+    return scheduler.to_config(plan.process, plan.prediction, plan.shift, plan.experts)
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
-    """The stage, with a new U-Net over the latents of the autoencoder and the states of the text encoder."""
+def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
+    """The stage, with a new U-Net over latents or pixels and the states of the text encoder.
+
+    With experts it is the `number`th, from clean to noise: it sees its range of times alone. The first is new, each
+    further one begins as the one before it, so that what all ranges have in common is learned once (Balaji et al. 2022,
+    section 4.1, branch experts from a shared model).
+    """
     plan, team = recipe.denoiser, workshop.team
-    vae = load_part(workshop.folder, "vae").to(team.device)
-    latents, states = latents_of(workshop, vae), states_of(workshop)
-    empty = len(states) - 1
-    channels, side = latents.shape[1], latents.shape[-1]
+    clean = latents_of(workshop) if "autoencoder" in recipe.stages else patches_of(workshop, plan.patch)
+    states = states_of(workshop)
+    empty, (channels, side) = len(states) - 1, clean.shape
     size = plan.size or recipe.size
     unet_widths = plan.channels or sizes.channels(sizes.DENOISER, size, sizes.resolutions(side))
     layout = unet_config(
@@ -75,17 +83,22 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         layers=plan.layers or sizes.DENOISER_LAYERS[size],
         sample_size=side,
     )
+    earlier = [load_part(workshop.folder, ways.part_of("unet", each)).to(team.device) for each in range(1, number)]
     with workshop.first_weights("denoiser"):
-        unet = initialise(UNet(layout)).to(team.device)
+        unet = initialise(UNet(earlier[-1].config if earlier else layout)).to(team.device)
+    if earlier:
+        unet.load_state_dict(earlier[-1].state_dict())
     diffusion = scheduler.from_config(config(plan))
+    low, high = (0.0, *plan.experts, 1.0)[number - 1 : number + 1]
+    distribution = TIMES[plan.times] if (low, high) == (0, 1) else losses.within(TIMES[plan.times], low, high)
 
     def batch(draw: Draw) -> Batch:
-        chosen = draw.indices(len(latents))
+        chosen = draw.indices(clean.count)
         captions = workshop.captions.choose(chosen % len(workshop.store), draw.generator("captions"))
         captions[draw.uniform("drop") < plan.drop_caption] = empty
-        times = TIMES[plan.times](losses.stratified(draw.batch, draw.generator("times")))
+        times = distribution(losses.stratified(draw.batch, draw.generator("times")))
         return (
-            draw.mine(latents[chosen]).float(),
+            clean.some(draw.mine(chosen).cpu()).to(team.device).float(),
             draw.mine(states[captions]).float(),
             draw.mine(times),
             draw.normal("noise", channels, side, side),
@@ -93,25 +106,58 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
 
     @torch.no_grad()
     def preview() -> Image.Image:
-        """Sixteen captions, one picture each."""
+        """Sixteen captions, one picture each; an expert for less than pure noise begins with noise on real pictures."""
+        levels, first = timetable(diffusion.process, 20), round(20 * (1 - high))
         some = torch.linspace(0, empty - 1, min(16, empty)).long()
+        start = torch.zeros(len(some), channels, side, side, device=team.device)
+        if first:
+            pictures = workshop.example_indices(16)
+            some = workshop.captions.choose(pictures, torch.Generator().manual_seed(0))
+            start = clean.some(pictures).to(start)
         words, silence = states[some].to(team.device), states[empty].to(team.device)
-        denoise = prompted(unet, diffusion, words, silence, guidance=3.0)
-        levels, noise = timetable(diffusion.process, 20), per_sample_noise(range(len(some)))
-        start = noise(torch.empty(len(some), channels, side, side, device=team.device)) * levels.sigma[0].item()
-        made = vae.picture(last(sample(denoise, start, levels, noise)))
+        noise = per_sample_noise(range(len(some)))
+
+        def steered(one: UNet, rows: Tensor) -> Denoise:
+            return prompted(one, diffusion, words[rows], silence, guidance=3.0)
+
+        denoise = experts([partial(steered, one) for one in (*earlier, unet)], diffusion.handovers[: number - 1])
+        noisy = levels[first].add_noise(start, noise(start))
+        made = clean.picture(last(sample(denoise, noisy, levels, noise, first=first)))
         return grid([to_image(picture.cpu()) for picture in made], columns=8)
 
     def finish() -> dict[str, Any]:
-        save_part(workshop.folder, "unet", unet, workshop.weights)
+        save_part(workshop.folder, ways.part_of("unet", number), unet, workshop.weights)
         return {}
 
     return Stage(Objective(unet, diffusion, plan), batch, preview, finish)
 
 
-def latents_of(workshop: Workshop, vae: AutoencoderKL) -> Float[Tensor, "n c h w"]:
-    """The latents of all pictures, then of their mirror images where the recipe mirrors; computed once and kept."""
+@dataclass(frozen=True)
+class Clean:
+    """What the denoiser is to give: all pictures, then their mirror images where the recipe mirrors."""
+
+    count: int
+    shape: tuple[int, int]  # channels, side
+    some: Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]  # those of these numbers
+    picture: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b 3 h2 w2"]]
+
+
+def patches_of(workshop: Workshop, patch: int) -> Clean:
+    """The pictures themselves; squares of `patch` pixels a side are told as channels, which leaves noise what it is."""
     data, count = workshop.recipe.data, len(workshop.store)
+
+    def some(numbers: Tensor) -> Tensor:
+        pictures = workshop.store.batch(numbers % count, data.size, numbers >= count)
+        return F.pixel_unshuffle(pictures, patch)
+
+    every = count * 2 if data.flip else count
+    return Clean(every, (3 * patch**2, data.size // patch), some, partial(F.pixel_shuffle, upscale_factor=patch))
+
+
+def latents_of(workshop: Workshop) -> Clean:
+    """The latents of the pictures, computed once and kept."""
+    data, count = workshop.recipe.data, len(workshop.store)
+    vae = load_part(workshop.folder, "vae").to(workshop.team.device)
 
     @torch.no_grad()
     def compute() -> Tensor:
@@ -123,7 +169,8 @@ def latents_of(workshop: Workshop, vae: AutoencoderKL) -> Float[Tensor, "n c h w
             parts.append(vae.latent(vae.encode(pictures).mean).cpu())
         return torch.cat(parts)
 
-    return kept(workshop, "latents", ["vae"], compute)
+    latents = kept(workshop, "latents", ["vae"], compute)
+    return Clean(len(latents), (latents.shape[1], latents.shape[-1]), lambda numbers: latents[numbers], vae.picture)
 
 
 def states_of(workshop: Workshop) -> Float[Tensor, "n t d"]:
