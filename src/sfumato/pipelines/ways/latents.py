@@ -22,6 +22,7 @@ from sfumato.networks.unet import UNet
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.ways.way import Batch, Painting
+from sfumato.pipelines.words import states_of
 
 
 class Latents:
@@ -58,11 +59,7 @@ class Latents:
 
     def encode(self, prompts: Sequence[str]) -> Float[Tensor, "b t d"]:
         """The text states of the prompts; each is encoded by itself."""
-        model = self.model
-        states = {
-            text: model.text_encoder(model.tokenizer.encode([text]).to(model.device)).states for text in set(prompts)
-        }
-        return torch.cat([states[text] for text in prompts])
+        return states_of(self.model, prompts)
 
     def denoise(self, states: Float[Tensor, "b t d"], batch: Batch) -> Iterator[State]:
         """From pure noise to latents, a step at a time."""
