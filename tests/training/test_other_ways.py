@@ -100,7 +100,8 @@ def test_a_folder_with_a_folder_for_each_class_trains_too(tmp_path, way):
                 tmp_path / "data" / name / f"{i}.png"
             )
     out = train(tmp_path / "data", tmp_path / "model", way, [*SMALL, "data.split=all", "data.flip=true"], quiet=True)
-    assert Pipeline.load(out, device="cpu")("an apple", seed=1, num_inference_steps=2).pictures[0].size == (16, 16)
+    pipeline = Pipeline.load(out, device="cpu")
+    assert pipeline("an apple", seed=1, num_inference_steps=2).pictures[0].size == (pipeline.base_size,) * 2
 
 
 # --- the stages -------------------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from sfumato.errors import PromptError
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.restoring import PLAIN, SOLVERS, Coldness, degradation_of
-from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
+from sfumato.pipelines.words import states_of
 
 
 class Cold:
@@ -33,7 +33,6 @@ class Cold:
     def __init__(self, model: Model) -> None:
         self.model, self.unet = model, model.part("restorer")
         self.coldness = Coldness.from_config(read_json(model.folder / "restorer" / "scheduler_config.json"))
-        self.encode = Latents(model).encode
 
     @property
     def base_size(self) -> int:
@@ -106,7 +105,7 @@ class Cold:
 
     def restorer(self, prompts: Sequence[str], guidance_scale: float, pictures_a_pass: int) -> Denoise:
         """The U-Net as a Denoise of degraded pictures."""
-        states, empty = self.encode(prompts), self.encode([""])[0]
+        states, empty = states_of(self.model, prompts), states_of(self.model, [""])[0]
         return prompted(self.unet, self.coldness.diffusion, states, empty, guidance_scale, pictures_a_pass)
 
     def degradation(self, seeds: Sequence[int], side: int, pictures_a_pass: int | None = None) -> Degradation:

@@ -25,6 +25,7 @@ from sfumato.pipelines.request import GUIDED
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
+from sfumato.pipelines.words import states_of
 
 
 class Latents:
@@ -63,11 +64,7 @@ class Latents:
 
     def encode(self, prompts: Sequence[str]) -> Float[Tensor, "b t d"]:
         """The text states of the prompts; each is encoded by itself."""
-        model = self.model
-        states = {
-            text: model.text_encoder(model.tokenizer.encode([text]).to(model.device)).states for text in set(prompts)
-        }
-        return torch.cat([states[text] for text in prompts])
+        return states_of(self.model, prompts)
 
     def denoise(self, states: Float[Tensor, "b t d"], batch: Batch) -> Iterator[State]:
         """From pure noise to latents, a step at a time."""
