@@ -74,7 +74,10 @@ def within(inside: Denoise, outside: Denoise, low: Weight = 0.0, high: Weight = 
 
 
 def scaled(scale: Weight) -> Rule:
-    """Classifier-free guidance by its scale: bad + scale * (good - bad); 1 is the good model, 0 the bad one."""
+    """Classifier-free guidance by its scale: bad + scale * (good - bad); 1 is the good model, 0 the bad one.
+
+    Ho & Salimans 2022, eq. 6, with scale = 1 + w.
+    """
 
     def combine(good: Tensor, bad: Tensor, level: Level) -> Tensor:
         return torch.lerp(bad, good, lay_out(scale, bad) if isinstance(scale, Tensor) else scale)

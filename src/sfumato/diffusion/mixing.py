@@ -52,7 +52,7 @@ def spherical(contexts: Sequence[Float[Tensor, "*s d"]], weights: Sequence[float
     """Contexts on the great circle between them, vector by vector: a token's state, or a pooled vector by itself.
 
     Of three and more, each is met on the way from those before it, so their order matters. Weights are not below 0 and
-    sum to 1. Source: `slerp`.
+    sum to 1 (Shoemake 1985).
     """
     _one_whole(weights)
     if min(weights) < 0:

@@ -49,7 +49,7 @@ def v(level: Level) -> Habits:
 
 
 def data(level: Level) -> Habits:
-    """The network predicts the clean data itself; it was trained with alpha^2 + sigma^2 = 1."""
+    """The network predicts the clean data itself (Salimans & Ho 2022, section 4), for alpha^2 + sigma^2 = 1."""
     length = torch.hypot(level.alpha, level.sigma)
     return Habits(torch.zeros_like(length), torch.ones_like(length), 1 / length)
 

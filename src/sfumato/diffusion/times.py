@@ -118,7 +118,7 @@ def exponential(process: Process, steps: int, rho: float = 1.0) -> Level:
 
 
 def linear(process: Process, steps: int) -> Level:
-    """Even in sigma / alpha itself: nearly all steps where there is much noise."""
+    """Even in sigma / alpha: Karras et al. 2022, eq. 5, with rho = 1. Nearly all steps where there is much noise."""
     return karras(process, steps, rho=1.0)
 
 

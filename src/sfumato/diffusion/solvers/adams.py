@@ -53,6 +53,9 @@ Weights = Callable[[Sequence[Tensor], Tensor, Tensor], list[Tensor]]
 def integrals(density: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Weights:
     """The integrals from here to there of density(u, here, there) times the Lagrange polynomials over all places.
 
+    Adams and Bashforth's weights for steps of any size (Hairer et al. 1993, section III.5), with exponential densities
+    those of exponential integrators (Hochbruck & Ostermann 2010, section 2.5).
+
     Gauss and Legendre's rule with 16 points: exact for polynomials, and to 1e-8 for exponentials over a step of 20 in
     log SNR. Places are () or (B,) in float64; a weight is not finite where a place, or an end, is not.
     """

@@ -25,7 +25,7 @@ class Left(NamedTuple):
 
 
 def unipc(order: int = 2, variant: Literal["bh1", "bh2"] = "bh2") -> Solver:
-    """UniPC-p of order 2 or 3: one evaluation a step, and an order of accuracy one higher (theorem 3.1).
+    """UniPC-p (Zhao et al. 2023) of order 2 or 3: one evaluation a step, an order of accuracy one higher (theorem 3.1).
 
     The estimate at the end of a step is used twice: to correct that step (UniC, algorithm 1) and to begin the next
     (UniP, algorithm 2). Both integrate polynomials in log SNR; where the paper leaves a weight to the choice of B(h),
