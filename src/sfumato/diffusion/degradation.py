@@ -117,8 +117,8 @@ def jpeg_severity(quality: float) -> float:
 def jpeg(clean: Float[Tensor, "b 3 h w"], severity: Float[Tensor, "*b"]) -> Float[Tensor, "b 3 h w"]:
     """What JPEG's rounding leaves: quality 100 at severity 0, below 1 at 0.8, and one grey at 1 (`jpeg_severity`).
 
-    Blocks of 8 x 8 cosine waves are rounded to multiples of the steps of ITU-T T.81 (1992), annex K; colours are not subsampled. The
-    steps grow exponentially, and are not rounded themselves, so that severity 0 is exact.
+    Blocks of 8 x 8 cosine waves are rounded to multiples of the steps of ITU-T T.81 (1992), annex K; colours are not
+    subsampled. The steps grow exponentially, and are not rounded themselves, so that severity 0 is exact.
     """
     height, width = clean.shape[-2:]
     scale = COARSEST * torch.expm1(COARSENING * severity.to(clean)) / math.expm1(COARSENING)

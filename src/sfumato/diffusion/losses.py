@@ -51,7 +51,7 @@ def snr(level: Level) -> Tensor:
 
 
 def velocity(level: Level) -> Tensor:
-    """1 / sigma^2 (Salimans & Ho 2022, section 4): the plain error of v where alpha^2 + sigma^2 = 1, and of rectified flow's velocity."""
+    """1 / sigma^2: the plain error of v where alpha^2 + sigma^2 = 1 (Salimans & Ho 2022), and of flow's velocity."""
     return 1 / level.sigma.square()
 
 
@@ -89,7 +89,8 @@ def logit_normal(u: Float[Tensor, " b"], mean: float = 0.0, std: float = 1.0) ->
 def within(times: TimeDistribution, low: float, high: float) -> TimeDistribution:
     """The same distribution, of the times from `low` to `high` alone; `times` must grow with its argument.
 
-    So each expert sees its range as often as a denoiser of all levels would, and nothing else (Balaji et al. 2022, section 4.1).
+    So each expert sees its range as often as a denoiser of all levels would, and nothing else (Balaji et al. 2022,
+    section 4.1).
     """
     ends = torch.tensor([low, high], dtype=torch.float64)
     below, above = torch.zeros_like(ends), torch.ones_like(ends)
