@@ -30,7 +30,7 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=1000)
     arguments.add_argument("--steps", type=int, default=20)
     arguments.add_argument("--guidance", type=float, default=4.0)
-    arguments.add_argument("--solver", default="dpmpp-2m")
+    arguments.add_argument("--solver", default="unipc-2")
     arguments.add_argument("--grid", type=Path)
     given = arguments.parse_args()
 

@@ -26,7 +26,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", default="digits")
     arguments.add_argument("--steps", type=int, nargs="+", default=[5, 10])
-    arguments.add_argument("--solver", default="dpmpp-2m")
+    arguments.add_argument("--solver", default="unipc-2")
     arguments.add_argument("--guidance", type=float, default=4.0)
     arguments.add_argument("--count", type=int, default=40)
     arguments.add_argument("--budget", type=int, default=1500)

@@ -38,14 +38,17 @@ def tuned(pipeline, found):
     return found
 
 
-def test_the_models_own_spacing_is_the_default(pipeline):
-    assert np.array_equal(pixels(pipeline(SEVEN, **QUICK)), pixels(pipeline(SEVEN, **QUICK, spacing="trailing")))
+def test_the_models_own_spacing_is_used_when_asked_for(pipeline):
+    own = pixels(pipeline(SEVEN, **QUICK, spacing="own"))
+    assert np.array_equal(own, pixels(pipeline(SEVEN, **QUICK, spacing="trailing")))
+    assert np.array_equal(own, pixels(pipeline(SEVEN, **QUICK, spacing=None)))
+    assert not np.array_equal(own, pixels(pipeline(SEVEN, **QUICK)))
     path = pipeline.model.folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"timestep_spacing": "linspace"}))
     other = Pipeline.load(pipeline.model.folder, device="cpu")
     linspace = pixels(pipeline(SEVEN, **QUICK, spacing="linspace"))
-    assert np.array_equal(pixels(other(SEVEN, **QUICK)), linspace)
-    assert not np.array_equal(pixels(pipeline(SEVEN, **QUICK)), linspace)
+    assert np.array_equal(pixels(other(SEVEN, **QUICK, spacing="own")), linspace)
+    assert not np.array_equal(own, linspace)
 
 
 def test_a_picture_of_tuned_steps_is_made_again_whatever_becomes_of_the_file(pipeline, tuned):

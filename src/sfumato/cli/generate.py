@@ -48,12 +48,12 @@ def generate(
     pull: Annotated[float, typer.Option(help="Pull a vector toward the prompt's own; for models of vectors.")] = 0.0,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[
-        str, typer.Option(help="dpmpp-2m, euler, unipc-2, ddpm, ...; a wrong name lists all.")
-    ] = "dpmpp-2m",
+        str, typer.Option(help="unipc-2, dpmpp-2m, euler, ddpm, ...; a wrong name lists all.")
+    ] = "unipc-2",
     eta: Annotated[float | None, typer.Option(help="0 to 1, how much noise the solver puts back: ddim's eta.")] = None,
     spacing: Annotated[
-        str | None, typer.Option(help="How the steps are spread: trailing, karras, tuned, ...; else the model's way.")
-    ] = None,
+        str, typer.Option(help="How the steps are spread: beta, trailing, karras, tuned, own (the model's), ...")
+    ] = "beta",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("pictures"),
     grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,

@@ -13,7 +13,7 @@ from sfumato.cli.generate import DeviceOption
 def tune_steps(
     model: Annotated[str | None, typer.Argument(help="A model folder, or the name of an embedded model.")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Denoising steps.")] = 8,
-    solver: Annotated[str, typer.Option(help="dpmpp-2m, euler or heun.")] = "dpmpp-2m",
+    solver: Annotated[str, typer.Option(help="unipc-2, dpmpp-2m, euler, ...")] = "unipc-2",
     prompts: Annotated[
         Path | None, typer.Option(help="A text file, a prompt a line; else words of the training captions.")
     ] = None,

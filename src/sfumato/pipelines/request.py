@@ -42,8 +42,8 @@ class Request:
             and apg 0 ignores the prompt; for cfg++ it lies between 0 and 1.
         solver: a name in `sfumato.diffusion.solvers.SOLVERS`.
         eta: how much of the noise that DDPM would put back the solver does, 0 to 1; None for what its name says.
-        spacing: how the steps are spread, a name in `sfumato.diffusion.times.SPACINGS`; "tuned" or the .json file that
-            `sfumato tune-steps` wrote; None for the model's own.
+        spacing: how the steps are spread, a name in `sfumato.diffusion.times.SPACINGS`; "own" or None for the model's
+            own; "tuned", or the .json file that `sfumato tune-steps` wrote.
         times: of the process at which the steps are taken, from 1 falling to above 0, in the place of `spacing`.
         width, height: of the finished picture in pixels; None for the size that the model was trained for.
         upsampler_steps: steps of the upsampler; 0 leaves it out and gives the small picture.
@@ -60,9 +60,9 @@ class Request:
     seed: int = 0
     num_inference_steps: int = 20
     guidance_scale: float | None = None
-    solver: str = "dpmpp-2m"
+    solver: str = "unipc-2"
     eta: float | None = None
-    spacing: str | None = None
+    spacing: str | None = "beta"
     times: Sequence[float] | None = None
     width: int | None = None
     height: int | None = None
@@ -93,13 +93,14 @@ class Request:
                 able = ", ".join(name for name, method in SOLVERS.items() if method.noisy)
                 raise PromptError(f"The solver {self.solver} has no eta; these have: {able}.")
         self._steps_suit_the_guidance()
-        named = self.spacing is None or (
-            isinstance(self.spacing, str) and (self.spacing in (*SPACINGS, "tuned") or self.spacing.endswith(".json"))
+        if self.spacing is None:
+            object.__setattr__(self, "spacing", "own")
+        named = isinstance(self.spacing, str) and (
+            self.spacing in (*SPACINGS, "own", "tuned") or self.spacing.endswith(".json")
         )
         if not named:
-            raise PromptError(
-                f"There is no spacing {self.spacing!r:.100}; there are {', '.join(SPACINGS)}, tuned and .json files."
-            )
+            known = ", ".join((*SPACINGS, "own", "tuned"))
+            raise PromptError(f"There is no spacing {self.spacing!r:.100}; there are {known} and .json files.")
         if self.times is not None:
             self._falling_times()
         for name in ("width", "height"):
@@ -211,7 +212,7 @@ class Request:
             raise PromptError("This recipe names a file of tuned steps but does not hold its times.")
         if strange or "prompt" not in values:
             raise PromptError(f"This is no recipe of a picture: {', '.join(strange) or 'the prompt is missing'}.")
-        return cls(**values)
+        return cls(**{"spacing": "own", **values})  # as it was before there was a choice
 
 
 def _require_text(text: Any) -> None:

@@ -19,9 +19,9 @@ def settled(model: Model, request: Request) -> Request:
 
     Raises CheckpointError when there are none for its solver and number of steps.
     """
-    if request.times or request.spacing is None or request.spacing in SPACINGS:
+    if request.times or request.spacing in (*SPACINGS, "own"):
         return request
-    path = model.folder / FILE if request.spacing == "tuned" else Path(request.spacing)
+    path = model.folder / FILE if request.spacing == "tuned" else Path(str(request.spacing))
     times = read_steps(path, request.solver, request.num_inference_steps, model.fingerprint())
     return replace(request, times=times)
 
@@ -31,7 +31,8 @@ def levels(model: Model, request: Request, size: tuple[int, int]) -> Level:
     process = process_of(model, size)
     if request.times:
         return at_times(process, torch.tensor(request.times, dtype=torch.float64))
-    return timetable(process, request.num_inference_steps, SPACINGS[request.spacing or model.diffusion.spacing])
+    name = model.diffusion.spacing if request.spacing == "own" else request.spacing
+    return timetable(process, request.num_inference_steps, SPACINGS[str(name)])
 
 
 def process_of(model: Model, size: tuple[int, int]) -> Process:
