@@ -74,7 +74,7 @@ def test_tuning_leaves_the_models_fingerprint_and_other_steps_as_they_were(pipel
     other = Request("", num_inference_steps=4, solver="euler")
     keep(pipeline.model.folder / FILE, pipeline.model, other, tuned)
     assert pipeline.model.fingerprint() == before
-    assert set(json.loads((pipeline.model.folder / FILE).read_text())) == {"dpmpp-2m-4", "euler-4"}
+    assert set(json.loads((pipeline.model.folder / FILE).read_text())) == {"unipc-2-4", "euler-4"}
 
 
 def test_tuned_steps_come_closer_to_the_fine_picture(found):
@@ -82,7 +82,7 @@ def test_tuned_steps_come_closer_to_the_fine_picture(found):
 
 
 def test_without_tuned_steps_the_message_says_how_to_make_them(pipeline, tuned):
-    with pytest.raises(CheckpointError, match=r"dpmpp-2m-5; there are dpmpp-2m-4.*tune-steps --steps 5"):
+    with pytest.raises(CheckpointError, match=r"unipc-2-5; there are unipc-2-4.*tune-steps --steps 5"):
         pipeline(SEVEN, spacing="tuned", num_inference_steps=5)
     with pytest.raises(CheckpointError, match="no steps tuned for euler-4"):
         pipeline(SEVEN, spacing="tuned", num_inference_steps=4, solver="euler")
@@ -92,16 +92,16 @@ def test_without_tuned_steps_the_message_says_how_to_make_them(pipeline, tuned):
 
 def test_steps_of_another_model_and_damaged_files_are_refused(pipeline, tuned):
     path = pipeline.model.folder / FILE
-    good = json.loads(path.read_text())["dpmpp-2m-4"]
+    good = json.loads(path.read_text())["unipc-2-4"]
     for change, said in [
         ({"model_fingerprint": "0" * 16}, "fingerprint"),
         ({"times": [1.0, 0.5]}, "4 numbers"),
         ({"times": "soon"}, "4 numbers"),
     ]:
-        path.write_text(json.dumps({"dpmpp-2m-4": good | change}))
+        path.write_text(json.dumps({"unipc-2-4": good | change}))
         with pytest.raises(CheckpointError, match=said):
             pipeline(SEVEN, spacing="tuned", num_inference_steps=4)
-    path.write_text(json.dumps({"dpmpp-2m-4": good | {"times": [1.0, 0.5, 0.6, 0.2]}}))
+    path.write_text(json.dumps({"unipc-2-4": good | {"times": [1.0, 0.5, 0.6, 0.2]}}))
     with pytest.raises(PromptError, match="times fall"):
         pipeline(SEVEN, spacing="tuned", num_inference_steps=4)
     path.write_text("{")
