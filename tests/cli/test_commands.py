@@ -72,7 +72,7 @@ def test_words_the_model_never_saw_are_named(tmp_path):
     [
         (["generate", "7", "--steps", "0"], 2, "num_inference_steps is a whole number from 1"),
         (["generate", "7", "--spacing", "magic"], 2, "there are trailing, "),
-        (["generate", "7", "--spacing", "tuned", "--steps", "777"], 1, "no steps tuned for dpmpp-2m-777"),
+        (["generate", "7", "--spacing", "tuned", "--steps", "777"], 1, "no steps tuned for unipc-2-777"),
         (["tune-steps", "digits", "--out", "steps.txt"], 2, "ends in .json"),
         (["tune-steps", "digits", "--prompts", "nowhere.txt"], 2, "nowhere.txt"),
         (["tune-steps", "digits", "--solver", "magic"], 2, "magic"),

@@ -65,7 +65,7 @@ def test_every_kind_makes_another_picture(pipeline):
 
 def test_recipes_from_before_these_settings_make_the_same_request():
     old = {"prompt": ONE, "seed": 3, "num_inference_steps": 5, "guidance_scale": 4.0, "solver": "euler"}
-    assert Request.from_dict(old) == Request(ONE, 3, 5, solver="euler")
+    assert Request.from_dict(old) == Request(ONE, 3, 5, solver="euler", spacing="own")
     assert Request(ONE).guidance_scale == 4.0
     assert Request(ONE, guidance="cfg++").guidance_scale == GUIDANCE["cfg++"]
 
@@ -98,7 +98,9 @@ def passes_of(pipeline, monkeypatch, **settings):
 
 
 def test_outside_the_interval_nothing_is_spent_on_guidance(pipeline, monkeypatch):
-    assert passes_of(pipeline, monkeypatch, num_inference_steps=6, guidance_interval=(0.5, 3.0)) == [1, 1, 2, 2, 2, 1]
+    assert passes_of(
+        pipeline, monkeypatch, num_inference_steps=6, spacing="trailing", guidance_interval=(0.5, 3.0)
+    ) == [1, 1, 2, 2, 2, 1]
 
 
 def test_all_branches_of_a_mixture_share_a_pass_and_paths_cost_nothing(pipeline, monkeypatch):
@@ -130,7 +132,7 @@ def test_ddim_with_cfg_plus_plus_is_the_update_of_the_paper_on_the_real_network(
     model, levels = pipeline.model, timetable(pipeline.model.diffusion.process, 4)
     noise = per_sample_noise([3])
     start = noise(torch.empty(1, 4, 8, 8)) * levels.sigma[0].item()
-    plan = Request(ONE, num_inference_steps=4, guidance="cfg++", guidance_scale=0.6, solver="euler")
+    plan = Request(ONE, num_inference_steps=4, guidance="cfg++", guidance_scale=0.6, solver="euler", spacing="own")
     with torch.inference_mode():
         found = last(pipeline.way.denoise(pipeline.way.encode([ONE]), Batch([ONE], [3], 32, 32, plan, 1)))
         good, bad = (

@@ -74,7 +74,7 @@ def test_a_prompt_that_names_no_class_is_refused_and_an_empty_one_means_any(mode
 
 
 def test_a_solver_of_noise_means_nothing_to_cold_diffusion(models):
-    with pytest.raises(PromptError, match="steps of its own"):
+    with pytest.raises(PromptError, match="solver does nothing"):
         Pipeline.load(models["cold"], device="cpu")("a seven", seed=1, solver="heun")
 
 
