@@ -19,6 +19,8 @@ IN_LOG_SIGMA = integrals(lambda u, here, there: (u - there).exp())
 # of the differences from the newest estimate, for equal steps (Hairer et al. 1993, table III.1.1)
 ADAMS_BASHFORTH = ((-1 / 2,), (-16 / 12, 5 / 12), (-59 / 24, 37 / 24, -9 / 24))
 
+FAR_OUT = 100.0  # sigma / alpha; the models that PNDM was made for begin at 15
+
 
 def lms(order: int = 4) -> Solver:
     """Linear multistep: polynomials in sigma / alpha (k-diffusion's `lms`; Hairer et al. 1993, section III.5)."""
@@ -65,12 +67,13 @@ def pndm(
     """Order 2: pseudo numerical methods with linear multistep, PLMS (Liu et al. 2022, eq. 12 and 14).
 
     Adams and Bashforth's weights for equal steps, whatever the steps are. A sample without memory takes a second look
-    at the end of its step and goes by the mean of both.
+    at the end of its step and goes by the mean of both. Next to pure noise, where differences of noise estimates would
+    be blown up beyond measure, Euler's step stays.
     """
     now = estimate(denoise, noisy, here)
     history = recalled(memory, here, now.noise, 3)
     differences = [before.value - now.noise for before in history]
-    reach = _reach(here, there)
+    reach = torch.where(here.sigma < FAR_OUT * here.alpha, _reach(here, there), torch.nan)
     present = [before.level.alpha * 0 for before in history]  # not a number where an estimate is missing
     candidates = [[reach * w + present[k] for w in weights] for k, weights in enumerate(ADAMS_BASHFORTH)]
     end = now.at(there)
