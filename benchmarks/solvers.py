@@ -52,7 +52,7 @@ def our_samplers(table: BetaTable) -> dict[str, Sampler]:
 
     same = {"ddim", "dpmpp-1s", "euler-ancestral"}  # other names of euler and ddpm
     found = {f"sfumato {name}": sampler(method) for name, method in SOLVERS.items() if name not in same}
-    for name in ("dpmpp-2m", "unipc-2", "gradient-estimation", "dpmpp-2m-sde"):
+    for name in ("dpmpp-2m", "unipc-2", "gradient-estimation", "ddpm", "dpmpp-2m-sde", "dpmpp-3m-sde"):
         found[f"sfumato {name} beta"] = sampler(SOLVERS[name], "beta")
     return found
 

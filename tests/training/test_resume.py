@@ -3,31 +3,46 @@
 import resource
 import signal
 
+import pytest
+
 from sfumato.training.ways import WAYS
 
-STAGES = tuple(WAYS["latents"])
 OFTEN = ["run.checkpoint_seconds=0.1"]  # several steps: some are done again after a kill
 
 
-def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(tmp_path, run, command, kill_in, weights):
+@pytest.mark.parametrize(
+    "recipe, way",
+    [
+        ("digits", "latents"),
+        *(pytest.param(name, name, marks=pytest.mark.slow) for name in ("vectors", "cold", "gradient")),
+    ],
+)
+def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(
+    tmp_path, run, command, kill_in, weights, recipe, way
+):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    settings = [*OFTEN, "run.precision=bfloat16", *(f"{stage}.steps=100" for stage in STAGES)]
-    assert run("digits", undisturbed, settings=settings).returncode == 0
-    for stage in STAGES:
-        code, _ = kill_in(stage, command("digits", killed, settings=settings), killed, signal.SIGKILL)
+    stages = tuple(WAYS[way])
+    settings = [*OFTEN, "run.precision=bfloat16", *(f"{stage}.steps=100" for stage in stages)]
+    asked = ("--recipe", recipe)
+    made = run("digits", undisturbed, *asked, settings=settings)
+    assert made.returncode == 0, made.stderr
+    trained = [stage for stage in stages if (undisturbed / "run" / stage).is_dir()]
+    for stage in trained:
+        code, _ = kill_in(stage, command("digits", killed, *asked, settings=settings), killed, signal.SIGKILL)
         assert code == -signal.SIGKILL
         assert not (killed / "run" / stage / "done.json").exists()
-    done = run("digits", killed, settings=settings)
+    done = run("digits", killed, *asked, settings=settings)
     assert done.returncode == 0, done.stderr
     assert weights(killed) == weights(undisturbed)
     assert (killed / "model_index.json").read_bytes() == (undisturbed / "model_index.json").read_bytes()
     assert (killed / "sfumato.json").read_bytes() == (undisturbed / "sfumato.json").read_bytes()
-    steps = [int(line.split('"step": ')[1].split(",")[0]) for line in metrics(killed)]
-    assert steps == list(range(1, 101))  # no step is missing or told twice
+    for stage in trained:
+        assert steps(killed / "run" / stage) == list(range(1, 101))  # no step is missing or told twice
 
 
-def metrics(folder):
-    return (folder / "run" / "denoiser" / "metrics.jsonl").read_text().splitlines()
+def steps(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [int(line.split('"step": ')[1].split(",")[0]) for line in lines]
 
 
 def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, command, run, kill_in):

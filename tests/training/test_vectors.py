@@ -1,9 +1,4 @@
-"""The stages of vector latents: unit scale, one batch for all processes, and a kill that costs nothing."""
-
-import signal
-import subprocess
-import sys
-import time
+"""The stages of vector latents: unit scale, and one batch for all processes."""
 
 import pytest
 import torch
@@ -92,29 +87,3 @@ def test_the_divergence_draws_captions_and_their_pictures_together(workshop):
             apart = stage.objective.vae.encode(pictures).mean - stage.objective.text(ids).projected
         gaps.append(apart.square().mean().item())
     assert sum(gaps[-5:]) < 0.3 * sum(gaps[:5])
-
-
-@pytest.mark.slow
-def test_killed_in_each_stage_and_resumed_training_ends_with_the_same_bytes(tmp_path, tiny_vectors):
-    longer = ["vectors.steps=60", "prior.steps=100", "upsampler.factor=1", "run.checkpoint_seconds=0.05"]
-    sets = [part for setting in (*tiny_vectors, *longer) for part in ("--set", setting)]
-
-    def command(out):
-        return [sys.executable, "-m", "sfumato", "train", "digits", "--out", str(out), "--recipe", "vectors", *sets]
-
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    assert subprocess.run(command(undisturbed), capture_output=True).returncode == 0
-    for stage in STAGES:
-        process = subprocess.Popen(command(killed), stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if any(int(path.stem[5:]) >= 5 for path in (killed / "run" / stage).glob("step-*.safetensors")):
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.002)
-        assert process.wait() == -signal.SIGKILL
-        assert not (killed / "run" / stage / "done.json").exists()
-    assert subprocess.run(command(killed), capture_output=True).returncode == 0
-    for part in ("vector_vae", "text_encoder", "prior"):
-        for path in (undisturbed / part).iterdir():
-            assert (killed / part / path.name).read_bytes() == path.read_bytes(), path
