@@ -88,7 +88,8 @@ def exact_world(table: BetaTable, count: int, budgets: list[int], pattern: str) 
             torch.manual_seed(1)
             made = sampler(world.denoise, noise, budget).double()
             distance = f"{sliced_wasserstein(made, true):.3f}"
-            stochastic = name.removeprefix("sfumato ") in random or any(x in name for x in ("ncestral", "sde", "DDPM"))
+            ours = name.removeprefix("sfumato ").removesuffix(" beta")
+            stochastic = ours in random or any(word in name for word in ("ncestral", "sde", "DDPM"))
             error = "" if stochastic else f"{(made - exact).square().mean().sqrt():.1e}, "
             cells.append(error + distance)
         rows.append((name, cells))

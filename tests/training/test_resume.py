@@ -11,7 +11,7 @@ OFTEN = ["run.checkpoint_seconds=0.1"]  # several steps: some are done again aft
 
 
 @pytest.mark.parametrize(
-    "recipe, way",
+    ("recipe", "way"),
     [
         ("digits", "latents"),
         *(pytest.param(name, name, marks=pytest.mark.slow) for name in ("vectors", "cold", "gradient")),
