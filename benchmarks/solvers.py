@@ -132,7 +132,7 @@ def digits(
         cells, began = [], time.monotonic()
         for budget in budgets:
             torch.manual_seed(1)
-            denoise = prompted(model.unet, model.diffusion, states, way.context(""), guidance)
+            denoise = prompted(model.unet, model.diffusion, states, way.encode([""]), guidance)
             noise = torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(0))
             pictures = way.decode(sampler(denoise, noise, budget).float(), count).clamp(-1, 1)
             distance = frechet(judge_features(judge, pictures), real)

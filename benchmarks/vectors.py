@@ -78,7 +78,7 @@ def main() -> None:
     with torch.inference_mode():
         report.line("held-out real digits", real, held_out.labels)
         report.line("the same, through their vectors", way.vae(real)[0], held_out.labels)
-        words = way.encode(PROMPTS)
+        words = way.encode(PROMPTS).states
         alike(way.vae.vector(way.vae.encode(real).mean), words, held_out)
 
         report.line("the prompt's vector decoded (10)", way.decode(words, 64), WORDS)

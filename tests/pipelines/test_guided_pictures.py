@@ -75,7 +75,7 @@ def test_plain_guidance_is_bit_equal_to_the_prompted_denoiser(pipeline):
     noisy, levels = torch.randn(2, 4, 8, 8), timetable(model.diffusion.process, 4)
     with torch.inference_mode():
         states = pipeline.way.encode([ONE, SEVEN])
-        encode = lambda text: pipeline.way.encode([text])[0]  # noqa: E731
+        encode = lambda text, _=False: pipeline.way.encode([text])  # noqa: E731
         asked = asked_for(model.unet, model.diffusion, states, encode, plan, levels)
         assert torch.equal(
             asked(noisy, levels[1]),
@@ -114,7 +114,7 @@ def test_branches_are_the_weighted_sum_of_single_prompts_and_the_ends_are_the_pr
     noisy = torch.randn(2, 4, 8, 8)
 
     def denoised(prompt, **settings):
-        encode = lambda text: pipeline.way.encode([text])[0]  # noqa: E731
+        encode = lambda text, _=False: pipeline.way.encode([text])  # noqa: E731
         plan = Request(prompt, **settings)
         states = pipeline.way.encode([prompt] * 2)
         return asked_for(model.unet, model.diffusion, states, encode, plan, levels)(noisy, levels[1])
@@ -136,7 +136,7 @@ def test_ddim_with_cfg_plus_plus_is_the_update_of_the_paper_on_the_real_network(
     with torch.inference_mode():
         found = last(pipeline.way.denoise(pipeline.way.encode([ONE]), Batch([ONE], [3], 32, 32, plan, 1)))
         good, bad = (
-            prompted(model.unet, model.diffusion, pipeline.way.encode([text]), pipeline.way.encode([""])[0], 1.0)
+            prompted(model.unet, model.diffusion, pipeline.way.encode([text]), pipeline.way.encode([""]), 1.0)
             for text in (ONE, "")
         )
         noisy = start

@@ -73,14 +73,14 @@ def test_the_prompt_and_the_seed_decide_the_picture(pipeline):
 
 
 def test_guidance_one_is_the_conditional_model_alone(pipeline):
-    states, empty = pipeline.way.encode([SEVEN]), pipeline.way.encode([""])[0]
+    states, empty = pipeline.way.encode([SEVEN]), pipeline.way.encode([""])
     model = pipeline.model
     noisy, level = torch.randn(1, 4, 8, 8), timetable(model.diffusion.process, 4)[1]
     with torch.inference_mode():
         alone = prompted(model.unet, model.diffusion, states, empty, 1.0)(noisy, level)
         nearly = prompted(model.unet, model.diffusion, states, empty, 1.0 + 1e-6)(noisy, level)
         none = prompted(model.unet, model.diffusion, states, empty, 0.0)(noisy, level)
-        prompt_free = prompted(model.unet, model.diffusion, empty[None], empty, 1.0)(noisy, level)
+        prompt_free = prompted(model.unet, model.diffusion, empty, empty, 1.0)(noisy, level)
     assert torch.allclose(alone, nearly, atol=1e-4)
     assert torch.allclose(none, prompt_free, atol=1e-4)
 

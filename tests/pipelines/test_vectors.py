@@ -64,7 +64,7 @@ def test_pulled_pictures_come_nearer_to_the_prompt_the_stronger_the_pull(pipelin
 
         def distance(pull):
             requests = [Request("the digit 3", i, 8, guidance_scale=0, pull=pull) for i in range(8)]
-            return (last(way.denoise(prompts, pipeline.batch(requests))) - prompts).square().mean().item()
+            return (last(way.denoise(prompts, pipeline.batch(requests))) - prompts.states).square().mean().item()
 
         distances = [distance(pull) for pull in (0, 1, 10, 1000)]
     assert distances == sorted(distances, reverse=True)

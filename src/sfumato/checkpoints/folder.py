@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from sfumato import __version__
+from sfumato.checkpoints.families import OURS
 from sfumato.checkpoints.files import read_json, read_tensors, whole_folder, write_json, write_tensors
 from sfumato.checkpoints.scheduler import Diffusion, from_config
 from sfumato.errors import CheckpointError
@@ -25,60 +27,54 @@ from sfumato.networks.vector_autoencoder import VectorAutoencoder, VectorAutoenc
 from sfumato.networks.vector_denoiser import VectorDenoiser, VectorDenoiserConfig
 
 
-class Part(NamedTuple):
-    """How a part of a model is read."""
+class Kind(NamedTuple):
+    """How networks of one class are read; the class's name is the one in their `config.json`."""
 
-    network: type[nn.Module]
+    network: Callable[[Any], nn.Module]
     config: type[Config]
-    weights: str  # the file's name
-    library: tuple[str, str]  # which opens it too, and its name of the network
-    denoises: bool = False  # and was trained along a process, which a scheduler's configuration tells
+    library: str  # which opens them too
 
 
-DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
-TRANSFORMERS_WEIGHTS = "model.safetensors"
+NETWORKS = {
+    "AutoencoderKL": Kind(AutoencoderKL, AutoencoderConfig, "diffusers"),
+    "CLIPTextModel": Kind(TextEncoder, TextConfig, "transformers"),
+    "CLIPTextModelWithProjection": Kind(TextEncoder, TextConfig, "transformers"),
+    "CLIPVisionModelWithProjection": Kind(ImageEncoder, ImageConfig, "transformers"),
+    "UNet2DConditionModel": Kind(UNet, UNetConfig, "diffusers"),
+    "Classifier": Kind(Classifier, ClassifierConfig, "sfumato"),
+    "VectorAutoencoder": Kind(VectorAutoencoder, VectorAutoencoderConfig, "sfumato"),
+    "VectorDenoiser": Kind(VectorDenoiser, VectorDenoiserConfig, "sfumato"),
+}
+WEIGHTS = {"transformers": "model"}  # how the files with the weights are called; all others as diffusers does
+DIFFUSERS_WEIGHTS = "diffusion_pytorch_model"
 
-UNET = Part(UNet, UNetConfig, DIFFUSERS_WEIGHTS, ("diffusers", "UNet2DConditionModel"), denoises=True)
-
-# a part that is repeated, "unet_2", is of the kind "unet"
+# of which classes a part may be, the one first that a file means which says nothing; a part that is repeated, "unet_2",
+# is of the kind "unet"
 PARTS = {
-    "vae": Part(AutoencoderKL, AutoencoderConfig, DIFFUSERS_WEIGHTS, ("diffusers", "AutoencoderKL")),
-    "text_encoder": Part(TextEncoder, TextConfig, TRANSFORMERS_WEIGHTS, ("transformers", "CLIPTextModel")),
-    "image_encoder": Part(
-        ImageEncoder, ImageConfig, TRANSFORMERS_WEIGHTS, ("transformers", "CLIPVisionModelWithProjection")
-    ),
-    "unet": UNET,
-    "upsampler": UNET,
-    "restorer": UNET._replace(denoises=False),
-    "classifier": Part(Classifier, ClassifierConfig, DIFFUSERS_WEIGHTS, ("sfumato", "Classifier")),
-    "vector_vae": Part(VectorAutoencoder, VectorAutoencoderConfig, DIFFUSERS_WEIGHTS, ("sfumato", "VectorAutoencoder")),
-    "prior": Part(
-        VectorDenoiser, VectorDenoiserConfig, DIFFUSERS_WEIGHTS, ("sfumato", "VectorDenoiser"), denoises=True
-    ),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    "image_encoder": ("CLIPVisionModelWithProjection",),
+    "unet": ("UNet2DConditionModel",),
+    "upsampler": ("UNet2DConditionModel",),
+    "restorer": ("UNet2DConditionModel",),
+    "classifier": ("Classifier",),
+    "vector_vae": ("VectorAutoencoder",),
+    "prior": ("VectorDenoiser",),
 }
-
-# the parts without which a model of each way to a picture makes none
-NEEDED = {
-    "latents": ("text_encoder", "unet", "vae"),
-    "pixels": ("text_encoder", "unet"),
-    "vectors": ("text_encoder", "vector_vae", "prior"),
-    "gradient": ("classifier",),
-    "cold": ("text_encoder", "restorer"),
-}
+DENOISERS = ("unet", "transformer", "upsampler", "prior")  # trained along a process, which a scheduler's file tells
 
 # what StableDiffusionPipeline of diffusers looks for
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
-    "vae": PARTS["vae"].library,
-    "text_encoder": PARTS["text_encoder"].library,
+    "vae": ("diffusers", "AutoencoderKL"),
+    "text_encoder": ("transformers", "CLIPTextModel"),
     "tokenizer": ("transformers", "CLIPTokenizer"),
-    "unet": UNET.library,
+    "unet": ("diffusers", "UNet2DConditionModel"),
     "safety_checker": (None, None),
     "feature_extractor": (None, None),
-    "image_encoder": PARTS["image_encoder"].library,
+    "image_encoder": ("transformers", "CLIPVisionModelWithProjection"),
     "requires_safety_checker": False,
 }
-OURS = "Sfumato"  # how the class names of models begin that diffusers has no pipeline for: SfumatoPixels
 
 
 def save_part(
@@ -93,9 +89,10 @@ def save_part(
     Equal weights give equal bytes.
     """
     with whole_folder(folder / name) as temporary:
-        write_json(temporary / "config.json", network.config.to_dict())  # type: ignore[union-attr, operator]
+        config = network.config.to_dict()  # type: ignore[union-attr, operator]
+        write_json(temporary / "config.json", config)
         tensors = {key: value.to(dtype) for key, value in network.state_dict().items()}
-        write_tensors(temporary / PARTS[kind(name)].weights, tensors)
+        write_tensors(temporary / f"{_stem(_class_of(config, name))}.safetensors", tensors)
         if scheduler:
             write_json(temporary / "scheduler_config.json", scheduler)
 
@@ -106,14 +103,19 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
     Raises CheckpointError naming the file and the keys when something is missing, surplus, of another shape or not
     finite.
     """
-    part, path = PARTS[kind(name)], folder / name
-    config = part.config.from_dict(read_json(path / "config.json"))
+    path = folder / name
+    found = read_json(path / "config.json")
+    class_name = _class_of(found, name)
+    if class_name not in PARTS[kind(name)]:
+        known = ", ".join(PARTS[kind(name)])
+        raise CheckpointError(f"{path / 'config.json'} is of a {class_name!r:.100}; a {kind(name)} may be: {known}.")
+    config = NETWORKS[class_name].config.from_dict(found)
     try:
         with torch.device("meta"):
-            network = part.network(config)
+            network = NETWORKS[class_name].network(config)
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise CheckpointError(f"{path / 'config.json'} describes no network that can be built: {error}") from error
-    weights = path / part.weights
+    weights = path / f"{_stem(class_name)}.safetensors"
     tensors = {key: value.to(dtype) for key, value in read_tensors(weights, device).items()}
     try:
         missing, surplus = network.load_state_dict(tensors, strict=False, assign=True)
@@ -127,6 +129,17 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
     if broken:
         raise CheckpointError(f"{weights} holds numbers that are not finite: {_few('in', broken)}")
     return network.eval().requires_grad_(False)
+
+
+def _class_of(config: Mapping[str, Any], name: str) -> Any:
+    """The class that a part's `config.json` names, or means where it names none."""
+    architectures = config.get("architectures")
+    named = architectures[0] if isinstance(architectures, list | tuple) and architectures else None
+    return config.get("_class_name") or named or PARTS[kind(name)][0]
+
+
+def _stem(class_name: str) -> str:
+    return WEIGHTS.get(NETWORKS[class_name].library, DIFFUSERS_WEIGHTS)
 
 
 def _few(what: str, keys: list[str]) -> str:
@@ -163,7 +176,7 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
         index = dict(INDEX)
     else:
         index = {"_class_name": f"{OURS}{way.capitalize()}", "tokenizer": INDEX["tokenizer"]}
-        index |= {name: part.library for each, part in PARTS.items() for name in present(folder, each)}
+        index |= {name: _library(folder, name) for each in PARTS for name in present(folder, each)}
     if scheduler:
         with whole_folder(folder / "scheduler") as temporary:
             write_json(temporary / "scheduler_config.json", scheduler)
@@ -172,24 +185,15 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
     write_json(folder / "model_index.json", index)
 
 
-def load_way(folder: Path) -> str:
-    """By which way the model makes pictures, as its index says; "latents" for models from elsewhere.
-
-    Raises CheckpointError for a way that is not known here.
-    """
-    name = str(read_json(folder / "model_index.json").get("_class_name", ""))
-    if not name.startswith(OURS):
-        return "latents"
-    way = name.removeprefix(OURS).lower()
-    if way not in NEEDED:
-        known = ", ".join(f"{OURS}{each.capitalize()}" for each in NEEDED)
-        raise CheckpointError(f"{folder / 'model_index.json'} is of a {name}; known here: {known}.")
-    return way
+def _library(folder: Path, name: str) -> tuple[str, str]:
+    """Which library opens a part, and its name of the class."""
+    class_name = _class_of(read_json(folder / name / "config.json"), name)
+    return NETWORKS[class_name].library, class_name
 
 
 def load_diffusion(folder: Path, part: str = "unet") -> Diffusion:
     """How a denoiser was trained: the model's own, or that of a part which has its scheduler beside it."""
-    path = folder / ("scheduler" if kind(part) == "unet" else part) / "scheduler_config.json"
+    path = folder / ("scheduler" if kind(part) in ("unet", "transformer") else part) / "scheduler_config.json"
     return from_config(read_json(path))
 
 

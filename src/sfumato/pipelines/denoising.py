@@ -25,6 +25,8 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.mixing import linear, spherical
 from sfumato.diffusion.parameterisation import Denoise, Network
 from sfumato.diffusion.steering import steered_at_estimate
+from sfumato.pipelines.condition import Condition, mixed, together
+from sfumato.pipelines.looking import look
 from sfumato.pipelines.request import Request
 
 MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024)
@@ -33,28 +35,28 @@ MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024)
 def prompted(
     unet: nn.Module,
     diffusion: Diffusion,
-    states: Float[Tensor, "b ..."],
-    empty: Float[Tensor, "..."],
+    condition: Condition,
+    empty: Condition,
     guidance: float,
     pictures_a_pass: int | None = None,
 ) -> Denoise:
-    """A Denoise steered by text states, or a vector, with classifier-free guidance against those of the empty prompt.
+    """A Denoise steered by a condition, with classifier-free guidance against that of the empty prompt, one for all.
 
     `guidance` 1 is the conditional model alone, in half the time. `pictures_a_pass` bounds how many pictures share a
     forward pass: with 1 every picture is computed in tensors of the same shapes whatever its batch, and so to the same
     bits; None computes all at once.
     """
     if guidance == 1:
-        return diffusion.parameterisation.denoiser(_network(unet, states[None], pictures_a_pass))
-    branches = torch.stack([states, empty.expand_as(states)])
-    return guided_in_one_pass(diffusion.parameterisation.denoiser(_network(unet, branches, pictures_a_pass)), guidance)
+        return diffusion.parameterisation.denoiser(_network(unet, [condition], pictures_a_pass))
+    network = _network(unet, [condition, condition.saying(empty)], pictures_a_pass)
+    return guided_in_one_pass(diffusion.parameterisation.denoiser(network), guidance)
 
 
 def asked_for(
     unet: nn.Module,
     diffusion: Diffusion,
-    states: Float[Tensor, "b ..."],
-    encode: Callable[[str], Float[Tensor, "..."]],
+    condition: Condition,
+    encode: Callable[[str, bool], Condition],
     plan: Request,
     levels: Level,
     likeness: Callable[[Tensor], Float[Tensor, " b"]] | None = None,
@@ -64,16 +66,16 @@ def asked_for(
 
     Args:
         unet, diffusion, pictures_a_pass: as in `prompted`.
-        states: of the prompts.
-        encode: gives the states of another text.
+        condition: the prompts', and all else that is said.
+        encode: gives what another text says to one sample, (text, whether it is what to go away from).
         plan: what is asked for besides the prompts.
         levels: the timetable of the run.
         likeness: for guidance by CLIP, the log probability that clean latents (b, ...) show their prompts.
     """
-    parts, shares = _mixture(states, encode, plan)
+    parts, shares = _mixture(condition, encode, plan)
 
-    def denoiser(contexts: list[Tensor], *, blind: bool = False) -> Denoise:
-        return diffusion.parameterisation.denoiser(_network(unet, torch.stack(contexts), pictures_a_pass, blind=blind))
+    def denoiser(branches: list[Condition], *, blind: bool = False) -> Denoise:
+        return diffusion.parameterisation.denoiser(_network(unet, branches, pictures_a_pass, blind=blind))
 
     def mixture(*, blind: bool = False) -> Denoise:
         return guided_in_one_pass(denoiser(parts, blind=blind), 1.0, shares[:-1])  # the last part has the rest of 1
@@ -87,7 +89,7 @@ def asked_for(
     elif plan.guidance == "pag":
         steered = guided(alone, mixture(blind=True), _rule(plan, scale, levels))
     else:
-        negative = encode(plan.negative_prompt).expand_as(states)
+        negative = condition.saying(encode(plan.negative_prompt, True))
         steered = guided_in_one_pass(denoiser([*parts, negative]), _rule(plan, scale, levels), shares)
     if plan.guidance_interval is None:
         return steered
@@ -96,17 +98,15 @@ def asked_for(
 
 
 def _mixture(
-    states: Float[Tensor, "b ..."], encode: Callable[[str], Float[Tensor, "..."]], plan: Request
-) -> tuple[list[Tensor], list[float]]:
-    """The text states of every branch and its share; the shares sum to 1."""
-    parts = [states, *(encode(text).expand_as(states) for text, _ in plan.mix)]
+    condition: Condition, encode: Callable[[str, bool], Condition], plan: Request
+) -> tuple[list[Condition], list[float]]:
+    """The condition of every branch and its share; the shares sum to 1."""
+    parts = [condition, *(condition.saying(encode(text, False)) for text, _ in plan.mix)]
     weights = [weight for _, weight in plan.mix]
     shares = [1 - sum(weights) if sum(weights) < 1 or plan.mix_how != "spherical" else 0.0, *weights]
     if not plan.mix or plan.mix_how == "branches":
         return parts, shares
-    way = {"linear": linear, "spherical": spherical}[plan.mix_how]
-    each = [way(list(contexts), shares) for contexts in zip(*parts, strict=True)]  # the same bits in any batch
-    return [torch.stack(each)], [1.0]
+    return [mixed(parts, {"linear": linear, "spherical": spherical}[plan.mix_how], shares)], [1.0]
 
 
 def _rule(plan: Request, scale: float, levels: Level) -> Rule:
@@ -121,19 +121,19 @@ def _rule(plan: Request, scale: float, levels: Level) -> Rule:
 
 
 def _network(
-    unet: nn.Module, states: Float[Tensor, "branches b ..."], pictures_a_pass: int | None, *, blind: bool = False
+    unet: nn.Module, branches: list[Condition], pictures_a_pass: int | None, *, blind: bool = False
 ) -> Network:
-    branches, batch = states.shape[:2]
+    condition, batch = together(branches, torch.stack), len(branches[0])
 
     def network(x: Tensor, label: Tensor) -> Tensor:
-        grid = (branches, batch)
+        grid = (len(branches), batch)
         rows, labels = x.unflatten(0, grid), label.unflatten(0, grid)
-        dtype = next(unet.parameters()).dtype
         passes = []
         for some in torch.arange(batch).split(pictures_a_pass or batch):
-            noisy, words = rows[:, some].flatten(0, 1).to(dtype), states[:, some].flatten(0, 1)
-            unseeing = {"blind": torch.ones(len(noisy), dtype=torch.bool, device=noisy.device)} if blind else {}
-            passes.append(unet(noisy, labels[:, some].flatten(), words, **unseeing))
-        return torch.cat([made.unflatten(0, (branches, -1)) for made in passes], dim=1).flatten(0, 1).to(x)
+            noisy, said = rows[:, some].flatten(0, 1), condition.each(lambda each: each[:, some].flatten(0, 1))  # noqa: B023
+            unseeing = torch.ones(len(noisy), dtype=torch.bool, device=noisy.device) if blind else None
+            made = look(unet, noisy, labels[:, some].flatten(), said, unseeing)
+            passes.append(made.unflatten(0, (len(branches), -1)))
+        return torch.cat(passes, dim=1).flatten(0, 1).to(x)
 
     return network

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from sfumato.checkpoints.families import family_of
 from sfumato.checkpoints.files import read_json
-from sfumato.checkpoints.folder import PARTS, has_part, kind, load_diffusion, load_lineage, load_way
+from sfumato.checkpoints.folder import DIFFUSERS_WEIGHTS, WEIGHTS, has_part, load_diffusion, load_lineage
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import find, fingerprint
 
@@ -39,7 +40,7 @@ def facts(model: str | Path | None) -> Facts:
     folder = find(model)
     parts = [_part(path) for path in sorted(folder.glob("*/*.safetensors")) if _weighs(path)]
     lineage = load_lineage(folder)
-    way, process = load_way(folder), []
+    way, process = family_of(folder).way, []
     if has_part(folder, "unet"):
         diffusion = load_diffusion(folder)
         words = [diffusion.config.get(key, flow) for key, flow in FLOW.items()]
@@ -77,8 +78,7 @@ def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _weighs(path: Path) -> bool:
     """Whether a file holds the weights of a part."""
-    part = PARTS.get(kind(path.parent.name))
-    return (path.parent / "config.json").is_file() and (part is None or path.name == part.weights)
+    return (path.parent / "config.json").is_file() and path.stem in (DIFFUSERS_WEIGHTS, *WEIGHTS.values())
 
 
 def _part(path: Path) -> PartFacts:

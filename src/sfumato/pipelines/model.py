@@ -10,21 +10,24 @@ from typing import Any
 
 import torch
 
+from sfumato.checkpoints.families import Family, family_of
+from sfumato.checkpoints.files import read_json
 from sfumato.checkpoints.folder import (
-    NEEDED,
+    DENOISERS,
     PARTS,
+    has_part,
     kind,
     load_diffusion,
     load_lineage,
     load_part,
-    load_way,
     present,
 )
 from sfumato.checkpoints.scheduler import Diffusion
+from sfumato.data.t5_tokens import T5Tokenizer
 from sfumato.data.tokens import Tokenizer
 from sfumato.errors import CheckpointError
 from sfumato.networks.clip import TextEncoder
-from sfumato.networks.unet import UNet
+from sfumato.networks.t5 import T5
 from sfumato.networks.vae import AutoencoderKL
 
 EMBEDDED = Path(__file__).parent.parent / "models"
@@ -37,11 +40,13 @@ class Model:
 
     name: str
     folder: Path
-    way: str
-    tokenizer: Tokenizer
+    family: Family
+    tokenizers: Mapping[str, Tokenizer]  # by the names of their sub-folders
+    t5_tokenizers: Mapping[str, T5Tokenizer]  # the same for encoders that are T5s
     parts: Mapping[str, Any]  # networks by the names of their sub-folders
     diffusions: Mapping[str, Diffusion]  # how those that denoise were trained, by the same names
     device: torch.device
+    zero_is_silence: bool = False  # an empty text to go away from is said by zeros
 
     def part(self, name: str) -> Any:
         """A network by the name of its sub-folder; CheckpointError when the model has none."""
@@ -50,24 +55,34 @@ class Model:
         return self.parts[name]
 
     @property
+    def way(self) -> str:
+        """By which way it makes pictures, a name in `sfumato.pipelines.ways.WAYS`."""
+        return self.family.way
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """How it reads words; the first of several."""
+        return next(iter(self.tokenizers.values()))
+
+    @property
     def text_encoder(self) -> TextEncoder:
         """The text half of CLIP."""
         return self.part("text_encoder")
 
     @property
-    def unet(self) -> UNet:
-        """The denoiser, or the first of several."""
-        return self.part("unet")
+    def unet(self) -> Any:
+        """The denoiser, a U-Net or a transformer, or the first of several."""
+        return self.denoisers[0]
 
     @property
-    def denoisers(self) -> list[UNet]:
+    def denoisers(self) -> list[Any]:
         """The denoiser, or the experts from clean to noise."""
-        return [part for name, part in self.parts.items() if kind(name) == "unet"]
+        return [part for name, part in self.parts.items() if kind(name) in ("unet", "transformer")]
 
     @property
     def diffusion(self) -> Diffusion:
         """How the denoiser was trained."""
-        return self.diffusions["unet"]
+        return next(diffusion for name, diffusion in self.diffusions.items() if name in ("unet", "transformer"))
 
     @property
     def vae(self) -> AutoencoderKL:
@@ -108,25 +123,36 @@ def load(
     """Read a model folder; CheckpointError says what is wrong with it."""
     folder, where = find(name), torch.device(device)
 
-    way = load_way(folder)
-    repeated = [name for each in (*NEEDED[way], "upsampler") for name in present(folder, each)]
-    names = [*dict.fromkeys((*NEEDED[way], *repeated))]
+    family = family_of(folder)
+    optional = [name for name in family.optional if has_part(folder, name)]
+    repeated = [name for each in (*family.needed, "upsampler") for name in present(folder, each)]
+    names = [*dict.fromkeys((*family.needed, *optional, *repeated))]
+    parts = {name: load_part(folder, name, dtype, str(where)) for name in names}
+    t5 = {tokenizer_of(name) for name, part in parts.items() if isinstance(part, T5)}
+    readers = [tokenizer_of(name) for name in sorted(names) if kind(name) == "text_encoder"] or ["tokenizer"]
     return Model(
         name=load_lineage(folder).get("name", folder.name),
         folder=folder,
-        way=way,
-        tokenizer=Tokenizer.load(folder / "tokenizer"),
-        parts={name: load_part(folder, name, dtype, str(where)) for name in names},
-        diffusions={name: load_diffusion(folder, name) for name in names if PARTS[kind(name)].denoises},
+        family=family,
+        tokenizers={name: Tokenizer.load(folder / name) for name in readers if name not in t5},
+        t5_tokenizers={name: T5Tokenizer.load(folder / name) for name in readers if name in t5},
+        parts=parts,
+        diffusions={name: load_diffusion(folder, name) for name in names if kind(name) in DENOISERS},
         device=where,
+        zero_is_silence=bool(read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", False)),
     )
+
+
+def tokenizer_of(encoder: str) -> str:
+    """The sub-folder of the tokenizer that belongs to a text encoder."""
+    return encoder.replace("text_encoder", "tokenizer")
 
 
 def fingerprint(folder: Path) -> str:
     """A hash over the weights and configurations of a model's parts, 16 hex digits; its training does not matter."""
     digest = hashlib.sha256()
     every = [name for each in PARTS for name in present(folder, each)]
-    for part in sorted((*every, "scheduler", "tokenizer")):
+    for part in sorted((*every, "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3")):
         for path in sorted((folder / part).glob("*.*")):
             digest.update(f"{part}/{path.name}".encode())
             with path.open("rb") as file:

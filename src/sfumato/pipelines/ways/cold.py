@@ -22,7 +22,7 @@ from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.restoring import PLAIN, SOLVERS, Coldness, degradation_of
 from sfumato.pipelines.ways.way import Batch, Painting
-from sfumato.pipelines.words import states_of
+from sfumato.pipelines.words import condition_of
 
 
 class Cold:
@@ -105,7 +105,7 @@ class Cold:
 
     def restorer(self, prompts: Sequence[str], guidance_scale: float, pictures_a_pass: int) -> Denoise:
         """The U-Net as a Denoise of degraded pictures."""
-        states, empty = states_of(self.model, prompts), states_of(self.model, [""])[0]
+        states, empty = condition_of(self.model, prompts), condition_of(self.model, [""])
         return prompted(self.unet, self.coldness.diffusion, states, empty, guidance_scale, pictures_a_pass)
 
     def degradation(self, seeds: Sequence[int], side: int, pictures_a_pass: int | None = None) -> Degradation:

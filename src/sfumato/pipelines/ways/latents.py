@@ -9,7 +9,7 @@ from math import isqrt
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from sfumato.diffusion.experts import experts
 from sfumato.diffusion.levels import Level
@@ -17,7 +17,7 @@ from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.errors import CheckpointError
-from sfumato.networks.unet import UNet
+from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.model import Model
@@ -25,7 +25,7 @@ from sfumato.pipelines.request import GUIDED
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
-from sfumato.pipelines.words import states_of
+from sfumato.pipelines.words import condition_of
 
 
 class Latents:
@@ -50,50 +50,58 @@ class Latents:
 
     @property
     def base_size(self) -> int:
-        side = self.model.unet.config.sample_size
-        return (side if isinstance(side, int) else side[0] if side else 64) * self.factor
+        side = getattr(self.model.unet.config, "sample_size", None)
+        if not side or self.model.family.side == side:
+            return self.model.family.side
+        return (side if isinstance(side, int) else side[0]) * self.factor
 
     @property
     def unit(self) -> int:
         return self.factor * self.model.unet.config.factor
 
+    @property
+    def channels(self) -> int:
+        """Of the latents, or of the patches of pixels; a denoiser may see others beside them."""
+        return (
+            self.model.unet.config.in_channels if self.model.way == "pixels" else self.model.vae.config.latent_channels
+        )
+
     def paint(self, batch: Batch) -> Iterator[Painting]:
-        for state in self.denoise(self.encode(batch.prompts), batch):
+        for state in self.denoise(self.encode(batch.prompts, (batch.height, batch.width)), batch):
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, batch.pictures_a_pass))
 
-    def encode(self, prompts: Sequence[str]) -> Float[Tensor, "b t d"]:
-        """The text states of the prompts; each is encoded by itself."""
-        return states_of(self.model, prompts)
+    def encode(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Condition:
+        """What the prompts say; each is encoded by itself. `size` is (height, width) of the picture in pixels."""
+        return condition_of(self.model, prompts, size or (self.base_size,) * 2)
 
-    def denoise(self, states: Float[Tensor, "b t d"], batch: Batch) -> Iterator[State]:
+    def denoise(self, condition: Condition, batch: Batch) -> Iterator[State]:
         """From pure noise to latents, a step at a time."""
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
         method = plan.method
         size = (batch.height // self.factor, batch.width // self.factor)
         levels = method.route(levels_of(model, settled(model, plan), size))
-        shape = (model.unet.config.in_channels, *size)
+        shape = (self.channels, *size)
         start = noise(torch.empty(len(batch.seeds), *shape, device=model.device)) * levels.sigma[0].item()
-        return sample(self.steered(states, batch, levels), start, levels, noise, method.step)
+        return sample(self.steered(condition, batch, levels), start, levels, noise, method.step)
 
-    def steered(self, states: Float[Tensor, "b t d"], batch: Batch, levels: Level) -> Denoise:
+    def steered(self, condition: Condition, batch: Batch, levels: Level) -> Denoise:
         """The denoiser, or the experts together, with the prompts of the batch, guided as it asks."""
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
         decode = partial(self.decode, pictures_a_pass=passes)
         alike = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
-        def asked(unet: UNet) -> Denoise:
-            return asked_for(unet, model.diffusion, states, self.context, plan, levels, alike, passes)
+        def encode(text: str, negative: bool) -> Condition:
+            return condition_of(model, [text], (batch.height, batch.width), negative=negative)
+
+        def asked(unet: nn.Module) -> Denoise:
+            return asked_for(unet, model.diffusion, condition, encode, plan, levels, alike, passes)
 
         if len(model.denoisers) == 1:
             return asked(model.unet)
         # the samples of a request stand at one level, so that an expert sees all of them or none
         steered = [asked(unet) for unet in model.denoisers]
         return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
-
-    def context(self, text: str) -> Float[Tensor, "t d"]:
-        """The text states of one text."""
-        return self.encode([text])[0]
 
     def decode(self, latents: Float[Tensor, "b c h w"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h2 w2"]:
         """Latents, or patches, to pictures in about [-1, 1]."""

@@ -20,6 +20,7 @@ from sfumato.diffusion.times import SPACINGS, timetable
 from sfumato.errors import PromptError
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.networks.vector_denoiser import VectorDenoiser
+from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import GUIDED
@@ -48,16 +49,16 @@ class Vectors:
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, batch.pictures_a_pass))
 
-    def encode(self, prompts: Sequence[str]) -> Float[Tensor, "b d"]:
+    def encode(self, prompts: Sequence[str]) -> Condition:
         """The vectors of the prompts, of unit scale; each is encoded by itself."""
         model = self.model
         vectors = {
             text: self.vae.vector(model.text_encoder(model.tokenizer.encode([text]).to(model.device)).projected)
             for text in set(prompts)
         }
-        return torch.cat([vectors[text] for text in prompts])
+        return Condition(torch.cat([vectors[text] for text in prompts]))
 
-    def denoise(self, prompts: Float[Tensor, "b d"], batch: Batch) -> Iterator[State]:
+    def denoise(self, prompts: Condition, batch: Batch) -> Iterator[State]:
         """From random vectors to those of pictures, a step at a time, pulled toward the prompts if asked for.
 
         With a guidance scale of 0 the denoiser knows nothing of the prompt and the pull alone steers. It acts while the
@@ -66,15 +67,13 @@ class Vectors:
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
         method = plan.method
         levels = method.route(timetable(diffusion.process, plan.num_inference_steps, SPACINGS[diffusion.spacing]))
-        start = noise(torch.empty(prompts.shape, device=prompts.device)) * levels.sigma[0].item()
+        start = noise(torch.empty_like(prompts.states)) * levels.sigma[0].item()
         passes = batch.pictures_a_pass
-        denoise = asked_for(self.prior, diffusion, prompts, self.context, plan, levels, pictures_a_pass=passes)
-        steered = pulled(denoise, prompts.to(start), plan.pull, self.vae.spread.item())
+        denoise = asked_for(
+            self.prior, diffusion, prompts, lambda text, _: self.encode([text]), plan, levels, pictures_a_pass=passes
+        )
+        steered = pulled(denoise, prompts.states.to(start), plan.pull, self.vae.spread.item())
         return sample(steered, start, levels, noise, method.step)
-
-    def context(self, text: str) -> Float[Tensor, " d"]:
-        """The vector of one text."""
-        return self.encode([text])[0]
 
     def decode(self, vectors: Float[Tensor, "b d"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h w"]:
         """Vectors of unit scale to pictures in about [-1, 1]."""

@@ -26,6 +26,7 @@ from sfumato.diffusion.times import timetable
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import unet_config
+from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import prompted
 from sfumato.training import sizes, ways
 from sfumato.training.kept import kept
@@ -121,7 +122,7 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
         noise = per_sample_noise(range(len(some)))
 
         def steered(one: UNet, rows: Tensor) -> Denoise:
-            return prompted(one, diffusion, words[rows], silence, guidance=3.0)
+            return prompted(one, diffusion, Condition(words[rows]), Condition(silence[None]), guidance=3.0)
 
         denoise = experts([partial(steered, one) for one in (*earlier, unet)], diffusion.handovers[: number - 1])
         noisy = levels[first].add_noise(start, noise(start))

@@ -19,6 +19,7 @@ from sfumato.diffusion.times import timetable
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.networks.vector_denoiser import VectorDenoiser, VectorDenoiserConfig
+from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import prompted
 from sfumato.training import sizes
 from sfumato.training.kept import kept
@@ -63,7 +64,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         """Sixteen captions, one picture each."""
         some = torch.linspace(0, empty - 1, min(16, empty)).long()
         words, silence = captions[some].to(team.device), captions[empty].to(team.device)
-        denoise = prompted(prior, diffusion, words, silence, guidance=2.0)
+        denoise = prompted(prior, diffusion, Condition(words), Condition(silence[None]), guidance=2.0)
         levels, noise = timetable(diffusion.process, 20), per_sample_noise(range(len(some)))
         made = vae.picture(last(sample(denoise, noise(words) * levels.sigma[0].item(), levels, noise)))
         return grid([to_image(picture.cpu()) for picture in made], columns=8)

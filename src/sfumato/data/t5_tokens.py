@@ -1,0 +1,71 @@
+"""Words to numbers for T5: a unigram model of pieces, read from a model folder (Kudo & Richardson 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tokenizers
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from sfumato.data.tokenfiles import ALL_IN_ONE, MAX_BYTES
+from sfumato.errors import CheckpointError
+
+END, PAD = "</s>", "<pad>"
+
+
+class T5Tokenizer:
+    """The tokenizer of a T5: pieces of words, an end, padding; there is no start."""
+
+    def __init__(self, model: tokenizers.Tokenizer) -> None:
+        self._tokenizer = model
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        end, pad = model.token_to_id(END), model.token_to_id(PAD)
+        if end is None or pad is None:
+            raise ValueError(f"it lacks {END} or {PAD}")
+        self.end_id, self.pad_id = end, pad
+
+    @classmethod
+    def load(cls, folder: Path) -> T5Tokenizer:
+        """Read `tokenizer.json`, or `spiece.model` where transformers can turn it into one.
+
+        Raises CheckpointError, naming the file, when it is missing, too large or not what it should be.
+        """
+        path = folder / ALL_IN_ONE
+        if not path.is_file():
+            return cls(_converted(folder))
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path} is larger than any tokenizer should be; it was not read.")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the tokenizers library raises plain Exception
+            raise CheckpointError(f"{path} is no tokenizer of T5: {error}") from error
+
+    def encode(self, texts: Sequence[str], length: int) -> tuple[Int64[Tensor, "b t"], Bool[Tensor, "b t"]]:
+        """Token numbers, cut or filled up to `length`, and which of them are not padding."""
+        rows = torch.full((len(texts), length), self.pad_id, dtype=torch.int64)
+        mask = torch.zeros(len(texts), length, dtype=torch.bool)
+        for row, real, text in zip(rows, mask, texts, strict=True):
+            numbers = [*self._numbers(text)[: length - 1], self.end_id]
+            row[: len(numbers)], real[: len(numbers)] = torch.tensor(numbers), True
+        return rows, mask
+
+    def _numbers(self, text: str) -> list[int]:
+        clean = text.encode("utf-8", errors="replace").decode("utf-8")
+        return self._tokenizer.encode(clean, add_special_tokens=False).ids
+
+
+def _converted(folder: Path) -> tokenizers.Tokenizer:
+    if not (folder / "spiece.model").is_file():
+        raise CheckpointError(f"{folder / ALL_IN_ONE} is missing: this is not a complete model folder.")
+    try:
+        from transformers import T5Tokenizer as Theirs
+
+        return Theirs.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    except Exception as error:  # whatever a converter of a file from elsewhere may raise
+        raise CheckpointError(
+            f"{folder / 'spiece.model'} could not be read: {error}. Reading it takes: pip install 'sfumato[t5]'"
+        ) from error
