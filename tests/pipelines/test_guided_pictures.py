@@ -131,7 +131,7 @@ def test_branches_are_the_weighted_sum_of_single_prompts_and_the_ends_are_the_pr
 def test_ddim_with_cfg_plus_plus_is_the_update_of_the_paper_on_the_real_network(pipeline):
     model, levels = pipeline.model, timetable(pipeline.model.diffusion.process, 4)
     noise = per_sample_noise([3])
-    start = noise(torch.empty(1, 4, 8, 8)) * levels.sigma[0].item()
+    start = noise(torch.empty(1, 4, 8, 8)) * levels.spread[0].item()
     plan = Request(ONE, num_inference_steps=4, guidance="cfg++", guidance_scale=0.6, solver="euler", spacing="own")
     with torch.inference_mode():
         found = last(pipeline.way.denoise(pipeline.way.encode([ONE]), Batch([ONE], [3], 32, 32, plan, 1)))

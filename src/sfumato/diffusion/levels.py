@@ -52,6 +52,11 @@ class Level:
         """log(alpha / sigma), lambda of Lu et al. 2022: -inf at pure noise, +inf at clean."""
         return self.alpha.log() - self.sigma.log()
 
+    @property
+    def spread(self) -> Tensor:
+        """The deviation of noisy data whose own is 1: of the noise to begin with, where all is noise or nearly so."""
+        return torch.hypot(self.alpha, self.sigma)
+
     def add_noise(self, clean: Tensor, noise: Tensor) -> Tensor:
         """The noisy version of `clean` at this level."""
         here = self.like(clean)

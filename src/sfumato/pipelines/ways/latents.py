@@ -82,7 +82,7 @@ class Latents:
         size = (batch.height // self.factor, batch.width // self.factor)
         levels = method.route(levels_of(model, settled(model, plan), size))
         shape = (self.channels, *size)
-        start = noise(torch.empty(len(batch.seeds), *shape, device=model.device)) * levels.sigma[0].item()
+        start = noise(torch.empty(len(batch.seeds), *shape, device=model.device)) * levels.spread[0].item()
         return sample(self.steered(condition, batch, levels), start, levels, noise, method.step)
 
     def steered(self, condition: Condition, batch: Batch, levels: Level) -> Denoise:

@@ -67,7 +67,7 @@ class Vectors:
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
         method = plan.method
         levels = method.route(timetable(diffusion.process, plan.num_inference_steps, SPACINGS[diffusion.spacing]))
-        start = noise(torch.empty_like(prompts.states)) * levels.sigma[0].item()
+        start = noise(torch.empty_like(prompts.states)) * levels.spread[0].item()
         passes = batch.pictures_a_pass
         denoise = asked_for(
             self.prior, diffusion, prompts, lambda text, _: self.encode([text]), plan, levels, pictures_a_pass=passes

@@ -66,7 +66,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         words, silence = captions[some].to(team.device), captions[empty].to(team.device)
         denoise = prompted(prior, diffusion, Condition(words), Condition(silence[None]), guidance=2.0)
         levels, noise = timetable(diffusion.process, 20), per_sample_noise(range(len(some)))
-        made = vae.picture(last(sample(denoise, noise(words) * levels.sigma[0].item(), levels, noise)))
+        made = vae.picture(last(sample(denoise, noise(words) * levels.spread[0].item(), levels, noise)))
         return grid([to_image(picture.cpu()) for picture in made], columns=8)
 
     def finish() -> dict[str, Any]:

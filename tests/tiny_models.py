@@ -1,0 +1,168 @@
+"""Tiny random models of every family, made by the reference libraries: what their users would download, but small."""
+
+from __future__ import annotations
+
+import diffusers
+import tokenizers
+import torch
+import transformers
+from tokenizers import models, pre_tokenizers, processors
+
+from sfumato.data.tokens import Tokenizer
+
+WORDS = ["a photo of a cat", "a red panda on a bicycle", "blurry, low quality", "an oil painting of the sea at night"]
+
+
+def clip_tokenizer(folder):
+    """CLIP's tokenizer, trained on a few words."""
+    Tokenizer.train(WORDS, vocab_size=560).save(folder / "made_tokenizer")
+    return transformers.CLIPTokenizer.from_pretrained(folder / "made_tokenizer")
+
+
+def t5_tokenizer():
+    pieces = sorted({letter for text in WORDS for letter in text.replace(" ", "▁")} | {"▁cat", "▁photo", "▁of"})
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0), *((piece, -float(len(piece))) for piece in pieces)]
+    model = tokenizers.Tokenizer(models.Unigram(vocabulary, unk_id=2))
+    model.pre_tokenizer = pre_tokenizers.Metaspace()
+    model.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=model, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
+    )
+
+
+def clip(tokenizer, *, width=32, layers=3, act="quick_gelu", project=None):
+    """A text encoder of CLIP; `project` is the width of its projection, None for one without."""
+    torch.manual_seed(width + layers)
+    config = transformers.CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=37,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        hidden_act=act,
+        projection_dim=project or 32,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    kind = transformers.CLIPTextModelWithProjection if project else transformers.CLIPTextModel
+    return randomised(kind(config))
+
+
+def t5(tokenizer, width=32):
+    config = transformers.T5Config(
+        vocab_size=len(tokenizer),
+        d_model=width,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+    )
+    return randomised(transformers.T5EncoderModel(config))
+
+
+def vae(latents=4, **more):
+    torch.manual_seed(1)
+    settings = {
+        "block_out_channels": (8, 16),
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "latent_channels": latents,
+        "norm_num_groups": 4,
+        "sample_size": 32,
+    }
+    return randomised(diffusers.AutoencoderKL(**settings | more))
+
+
+def unet(**more):
+    torch.manual_seed(2)
+    settings = {
+        "block_out_channels": (12, 24),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "cross_attention_dim": 32,
+        "attention_head_dim": 4,
+        "sample_size": 16,
+    }
+    return randomised(diffusers.UNet2DConditionModel(**settings | more))
+
+
+def randomised(network):
+    """The network with every parameter drawn anew, so that none that begins at zero hides a mistake."""
+    generator = torch.Generator().manual_seed(sum(p.numel() for p in network.parameters()))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            scale = 0.3 / max(1, parameter[0].numel()) ** 0.5 if parameter.ndim > 1 else 0.1
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale * 2 + (parameter.ndim == 1) * 0.5)
+    return network.eval()
+
+
+def stable(folder, **more):
+    """Stable Diffusion 1: one text encoder, noise predicted."""
+    tokenizer = clip_tokenizer(folder)
+    settings = {
+        "vae": vae(),
+        "text_encoder": clip(tokenizer),
+        "tokenizer": tokenizer,
+        "unet": unet(),
+        "scheduler": diffusers.DDIMScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            timestep_spacing="trailing",
+            clip_sample=False,
+        ),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
+    return diffusers.StableDiffusionPipeline(**settings | more)
+
+
+def stable_2(folder):
+    """Stable Diffusion 2.1 with zero terminal SNR: OpenCLIP's activation, linear projections, v predicted."""
+    tokenizer = clip_tokenizer(folder)
+    return stable(
+        folder,
+        text_encoder=clip(tokenizer, width=40, layers=2, act="gelu"),
+        unet=unet(cross_attention_dim=40, use_linear_projection=True, attention_head_dim=(2, 4), upcast_attention=True),
+        scheduler=diffusers.DDIMScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            clip_sample=False,
+            timestep_spacing="trailing",
+        ),
+    )
+
+
+def xl(folder):
+    """Stable Diffusion XL: two text encoders, and the size of the picture."""
+    tokenizer = clip_tokenizer(folder)
+    return diffusers.StableDiffusionXLPipeline(
+        vae=vae(),
+        text_encoder=clip(tokenizer),
+        text_encoder_2=clip(tokenizer, width=24, act="gelu", project=20),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=unet(
+            cross_attention_dim=56,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=6,
+            projection_class_embeddings_input_dim=6 * 6 + 20,
+            transformer_layers_per_block=(1, 2),
+        ),
+        scheduler=diffusers.EulerDiscreteScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            timestep_spacing="leading",
+            steps_offset=1,
+        ),
+    )
