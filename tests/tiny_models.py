@@ -166,3 +166,49 @@ def xl(folder):
             steps_offset=1,
         ),
     )
+
+
+def refiner(folder):
+    """The refiner of Stable Diffusion XL: one text encoder, and how beautiful the picture is."""
+    tokenizer = clip_tokenizer(folder)
+    return diffusers.StableDiffusionXLImg2ImgPipeline(
+        vae=vae(),
+        text_encoder=None,
+        text_encoder_2=clip(tokenizer, width=24, act="gelu", project=20),
+        tokenizer=None,
+        tokenizer_2=tokenizer,
+        unet=unet(
+            cross_attention_dim=24,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=6,
+            projection_class_embeddings_input_dim=5 * 6 + 20,
+        ),
+        scheduler=xl(folder).scheduler,
+        requires_aesthetics_score=True,
+        force_zeros_for_empty_prompt=False,
+    )
+
+
+def inpaint(folder):
+    """Stable Diffusion for inpainting: nine channels, of them a mask and what it leaves of the picture."""
+    parts = stable(folder).components
+    return diffusers.StableDiffusionInpaintPipeline(
+        **parts | {"unet": unet(in_channels=9)}, requires_safety_checker=False
+    )
+
+
+def upscale(folder):
+    """The upscaler by four: it sees the small picture and how noisy that is."""
+    parts = stable_2(folder).components
+    parts.pop("image_encoder")
+    return diffusers.StableDiffusionUpscalePipeline(
+        **parts
+        | {
+            "vae": vae(block_out_channels=(8, 8, 16), down_block_types=("DownEncoderBlock2D",) * 3,
+                       up_block_types=("UpDecoderBlock2D",) * 3),
+            "unet": unet(in_channels=7, num_class_embeds=1000, cross_attention_dim=40),
+        },
+        low_res_scheduler=diffusers.DDPMScheduler(beta_schedule="scaled_linear", beta_start=1e-4, beta_end=0.02),
+        max_noise_level=350,
+    )  # fmt: skip

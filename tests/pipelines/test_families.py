@@ -1,13 +1,17 @@
 """Models of other makers run here: the same latents and pictures as their own library gives."""
 
+import sys
+
 import numpy as np
 import pytest
-import tiny_models
 import torch
+from PIL import Image
 
+import tiny_models
 from sfumato.data.pictures import from_images
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last
+from sfumato.errors import PromptError
 from sfumato.pipelines.text_to_image import Pipeline
 
 PROMPT, NEGATIVE = "a photo of a cat", "blurry"
@@ -50,10 +54,85 @@ def test_four_steps_give_the_latents_and_the_picture_of_diffusers(saved, name, n
     torch.testing.assert_close(latents, expected, atol=1e-4, rtol=1e-4)
     picture = theirs(PROMPT, output_type="pil", **asked).images[0]
     made = last_picture(ours, plan)
-    assert np.abs(np.asarray(picture).astype(int) - np.asarray(made).astype(int)).max() <= 1
+    close(made, picture)
 
 
 def last_picture(pipeline, requests):
     for step in pipeline.run(requests):
         last = step
     return last.pictures()[0]
+
+
+@pytest.fixture
+def surely(monkeypatch):
+    """diffusers with the mean of the autoencoder's posterior, as ours takes it, in the place of a sample."""
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution as Posterior
+
+    monkeypatch.setattr(Posterior, "sample", lambda self, generator=None: self.mode())
+
+
+def photo(width, height):
+    values = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+    return Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def close(found, expected):
+    assert found.size == expected.size
+    assert np.abs(np.asarray(found).astype(int) - np.asarray(expected).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(("name", "solver"), [("refiner", "euler")])
+def test_a_picture_goes_part_of_the_way_back_and_is_refined_as_in_diffusers(saved, surely, monkeypatch, name, solver):
+    theirs, folder = saved(name)
+    ours, picture = Pipeline.load(folder, device="cpu"), photo(32, 24)
+    noise = per_sample_noise([3])(torch.empty(1, 4, 12, 16))
+    module = sys.modules[type(theirs).__module__]
+    monkeypatch.setattr(module, "randn_tensor", lambda shape, **_: noise)
+    settings = {"num_inference_steps": 6, "guidance_scale": 3.0, "negative_prompt": NEGATIVE}
+    expected = theirs(PROMPT, image=picture, strength=0.5, **settings).images[0]
+    made = ours(PROMPT, seed=3, picture=picture, strength=0.5, solver=solver, spacing="own", **settings)
+    close(made.pictures[0], expected)
+    assert made.recipes[0]["request"]["picture"]["sha256"]
+
+
+def test_a_masked_part_is_painted_anew_as_in_diffusers(saved, surely):
+    theirs, folder = saved("inpaint")
+    ours, picture = Pipeline.load(folder, device="cpu"), photo(32, 24)
+    mask = Image.new("L", (32, 24))
+    mask.paste(255, (8, 4, 24, 16))
+    noise = per_sample_noise([3])(torch.empty(1, 4, 12, 16))
+    settings = {"num_inference_steps": 4, "guidance_scale": 3.0, "negative_prompt": NEGATIVE}
+    expected = theirs(
+        PROMPT, image=picture, mask_image=mask, width=32, height=24, latents=noise, strength=1.0, **settings
+    )
+    made = ours(PROMPT, seed=3, picture=picture, mask=mask, solver="ddim", spacing="own", **settings)
+    close(made.pictures[0], expected.images[0])
+    with pytest.raises(PromptError, match="takes a picture and a mask"):
+        ours(PROMPT)
+
+
+def test_a_small_picture_is_enlarged_four_times_as_in_diffusers(saved, monkeypatch):
+    theirs, folder = saved("upscale")
+    ours, picture = Pipeline.load(folder, device="cpu"), photo(16, 12)
+    noise, low = (
+        per_sample_noise([3])(torch.empty(1, 4, 12, 16)),
+        per_sample_noise([3], "small")(torch.empty(1, 3, 12, 16)),
+    )
+    monkeypatch.setattr(sys.modules[type(theirs).__module__], "randn_tensor", lambda shape, **_: low)
+    settings = {"num_inference_steps": 4, "guidance_scale": 3.0, "negative_prompt": NEGATIVE}
+    expected = theirs(PROMPT, image=picture, latents=noise, **settings).images[0]
+    made = ours(PROMPT, seed=3, picture=picture, solver="ddim", spacing="own", **settings)
+    close(made.pictures[0], expected)
+
+
+def test_what_a_mask_leaves_stays_with_a_model_that_knows_no_masks(saved):
+    _, folder = saved("stable")
+    ours, picture = Pipeline.load(folder, device="cpu"), photo(32, 24)
+    mask = Image.new("L", (32, 24))
+    mask.paste(255, (0, 0, 16, 24))
+    with torch.inference_mode():
+        batch = ours.batch(ours.requests(PROMPT, seed=1, picture=picture, mask=mask, num_inference_steps=3))
+        made = last(ours.way.denoise(ours.way.encode([PROMPT]), batch))
+        known = ours.model.vae.latent(ours.model.vae.encode(from_images([picture])).mean)
+    torch.testing.assert_close(made[..., 8:], known[..., 8:], atol=1e-5, rtol=1e-5)
+    assert (made[..., :8] - known[..., :8]).abs().mean() > 0.1

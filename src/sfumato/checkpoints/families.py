@@ -63,6 +63,7 @@ FAMILIES = {
     "StableDiffusionImg2ImgPipeline": STABLE,
     "StableDiffusionInpaintPipeline": STABLE,
     "StableDiffusionControlNetPipeline": STABLE,
+    "StableDiffusionUpscalePipeline": STABLE,
     "LatentConsistencyModelPipeline": STABLE,
     "StableDiffusionXLPipeline": XL,
     "StableDiffusionXLImg2ImgPipeline": XL,

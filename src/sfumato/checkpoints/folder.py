@@ -16,6 +16,7 @@ from sfumato import __version__
 from sfumato.checkpoints.families import OURS
 from sfumato.checkpoints.files import read_json, read_tensors, whole_folder, write_json, write_tensors
 from sfumato.checkpoints.scheduler import Diffusion, from_config
+from sfumato.diffusion.levels import Process
 from sfumato.errors import CheckpointError
 from sfumato.networks.classifier import Classifier, ClassifierConfig
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
@@ -195,6 +196,12 @@ def load_diffusion(folder: Path, part: str = "unet") -> Diffusion:
     """How a denoiser was trained: the model's own, or that of a part which has its scheduler beside it."""
     path = folder / ("scheduler" if kind(part) in ("unet", "transformer") else part) / "scheduler_config.json"
     return from_config(read_json(path))
+
+
+def load_process(folder: Path) -> Process | None:
+    """The process that a scheduler's sub-folder tells of; None when it is not there."""
+    path = folder / "scheduler_config.json"
+    return from_config(read_json(path)).process if path.is_file() else None
 
 
 def load_lineage(folder: Path) -> dict[str, Any]:

@@ -180,25 +180,28 @@ def _upright(picture: Image.Image, original: Image.Image) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def fit(picture: Image.Image, size: int, *, flip: bool = False) -> UInt8[np.ndarray, "3 size size"]:
-    """Scale the shorter side to `size` pixels (Lanczos, up or down) and cut the middle square out.
+def fit(
+    picture: Image.Image, size: int | tuple[int, int], *, flip: bool = False
+) -> UInt8[np.ndarray, "3 height width"]:
+    """Scale it so that it just covers `size` (Lanczos, up or down) and cut the middle out.
 
     Args:
         picture: any size of at least 1 x 1.
-        size: pixels per side, at least 1.
+        size: (width, height) in pixels, each at least 1, or one number for both.
         flip: mirror left and right.
 
     Returns:
         RGB values 0..255, channels first.
     """
-    if size < 1:
-        raise DataError(f"a picture cannot have {size} pixels a side")
-    side = min(picture.size)
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    square = picture.convert("RGB").resize(
-        (size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side), reducing_gap=3.0
-    )
-    values = np.asarray(square).transpose(2, 0, 1)
+    width, height = (size, size) if isinstance(size, int) else size
+    if min(width, height) < 1:
+        raise DataError(f"a picture cannot have {width} x {height} pixels")
+    across = min(float(picture.width), picture.height * width / height)
+    down = min(float(picture.height), picture.width * height / width)
+    left, top = (picture.width - across) / 2, (picture.height - down) / 2
+    box = (left, top, left + across, top + down)
+    middle = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    values = np.asarray(middle).transpose(2, 0, 1)
     return np.ascontiguousarray(values[:, :, ::-1] if flip else values)
 
 

@@ -96,3 +96,16 @@ def _short_of_pure_noise(level: Level) -> Level:
 
 def _pushed(slope: Tensor, scale: Weight, factor: Tensor) -> Tensor:
     return lay_out(scale, slope) * lay_out(factor, slope) * slope
+
+
+def keeping(denoise: Denoise, known: Float[Tensor, "b ..."], free: Float[Tensor, "b ..."]) -> Denoise:
+    """Where `free` is 0 the estimate is what is known, where it is 1 it is the denoiser's, and between, between.
+
+    The solver then brings the known part to its place along with the rest (Lugmayr et al. 2022, equation 8, with the
+    estimate in the place of the noisy data).
+    """
+
+    def kept(noisy: Tensor, level: Level) -> Tensor:
+        return known + free * (denoise(noisy, level) - known)
+
+    return kept

@@ -20,11 +20,13 @@ from sfumato.checkpoints.folder import (
     load_diffusion,
     load_lineage,
     load_part,
+    load_process,
     present,
 )
 from sfumato.checkpoints.scheduler import Diffusion
 from sfumato.data.t5_tokens import T5Tokenizer
 from sfumato.data.tokens import Tokenizer
+from sfumato.diffusion.levels import Process
 from sfumato.errors import CheckpointError
 from sfumato.networks.clip import TextEncoder
 from sfumato.networks.t5 import T5
@@ -47,6 +49,7 @@ class Model:
     diffusions: Mapping[str, Diffusion]  # how those that denoise were trained, by the same names
     device: torch.device
     zero_is_silence: bool = False  # an empty text to go away from is said by zeros
+    low_resolution: Process | None = None  # along which noise was put on the small pictures that an upscaler sees
 
     def part(self, name: str) -> Any:
         """A network by the name of its sub-folder; CheckpointError when the model has none."""
@@ -139,6 +142,7 @@ def load(
         parts=parts,
         diffusions={name: load_diffusion(folder, name) for name in names if kind(name) in DENOISERS},
         device=where,
+        low_resolution=load_process(folder / "low_res_scheduler"),
         zero_is_silence=bool(read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", False)),
     )
 

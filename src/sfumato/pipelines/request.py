@@ -9,6 +9,7 @@ from typing import Any
 from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
+from sfumato.pipelines.given import Given
 from sfumato.pipelines.upsampling import STEPS
 
 LONGEST_PROMPT = 10_000  # characters
@@ -53,6 +54,9 @@ class Request:
         guidance_interval: (low, high), guide only where low < sigma / alpha <= high; None for high sets no end.
         mix: other prompts with their weights; the prompt itself has the rest of 1.
         mix_how: a name in `MIXTURES`.
+        picture: to begin with, or that the denoiser looks at.
+        mask: light where the picture is to be painted anew, dark where it stays.
+        strength: how much of the way from noise is gone, with a picture to begin with: 1 keeps nothing of it.
         pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
     """
 
@@ -74,6 +78,9 @@ class Request:
     mix: tuple[tuple[str, float], ...] = ()
     mix_how: str = "spherical"
     pull: float = 0.0
+    picture: Given | None = None
+    mask: Given | None = None
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
@@ -85,6 +92,7 @@ class Request:
             _require_text(text)
         self._guided()
         self._number("pull", 0, 1000)
+        self._pictures()
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
         if self.eta is not None:
@@ -147,6 +155,18 @@ class Request:
                 raise PromptError(f"{message}, not {self.guidance_interval!r:.100}.")
             object.__setattr__(self, "guidance_interval", (low, high))
         self._nothing_is_idle()
+
+    def _pictures(self) -> None:
+        for name in ("picture", "mask"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Given.of(getattr(self, name)))
+        for name in ("mask", "strength"):
+            if getattr(self, name) is not None and self.picture is None:
+                raise PromptError(f"{name} does nothing without a picture.")
+        if self.strength is not None:
+            self._number("strength", 0, 1)
+            if self.strength == 0:
+                raise PromptError("With a strength of 0 the picture would stay as it is.")
 
     def _nothing_is_idle(self) -> None:
         if self.scale == 1 and self.guidance != "cfg++":

@@ -32,6 +32,7 @@ from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.upsampling import upsample
 from sfumato.pipelines.ways import way_of
+from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
 
 
@@ -175,7 +176,11 @@ class Pipeline:
             raise PromptError("Requests that are made together differ in prompt and seed at most.")
         plan.require(self.way.takes, self.model.name)
         upsampling = prod(self.factors) if plan.upsampler_steps else 1
-        height, width = (self._small_side(name, getattr(plan, name), upsampling) for name in ("height", "width"))
+        across, down = self.base_size, self.base_size
+        if plan.picture is not None and isinstance(self.way, Latents):
+            across, down = self.way.size_of(plan.picture.open())
+        width = self._small_side("width", plan.width, across, upsampling)
+        height = self._small_side("height", plan.height, down, upsampling)
         if max(height, width) * upsampling > LARGEST_SIDE:
             size = f"{width * upsampling} x {height * upsampling}"
             raise PromptError(f"{size} pixels are more than {LARGEST_SIDE} a side.")
@@ -219,13 +224,12 @@ class Pipeline:
             sides.append(max(side, sides[-1]) if isinstance(side, int) else sides[-1])
         return [large // small for small, large in pairwise(sides)]
 
-    def _small_side(self, name: str, side: int | None, upsampling: int) -> int:
-        """What a side of the finished picture is before it is enlarged."""
-        base = self.base_size
-        if side is None or side == base * upsampling:
-            return base
+    def _small_side(self, name: str, side: int | None, natural: int, upsampling: int) -> int:
+        """What a side of the finished picture is before it is enlarged; the natural one if no other is asked for."""
+        if side is None or side == natural * upsampling:
+            return natural
         if self.way.unit is None:
-            raise PromptError(f"{name} {side} is not the {base * upsampling} pixels that this model makes.")
+            raise PromptError(f"{name} {side} is not the {natural * upsampling} pixels that this model makes.")
         unit = self.way.unit * upsampling
         if side % unit:
             near = max(unit, round(side / unit) * unit)

@@ -9,6 +9,7 @@ from math import isqrt
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 from sfumato.diffusion.experts import experts
@@ -16,7 +17,9 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
+from sfumato.diffusion.steering import keeping
 from sfumato.errors import CheckpointError
+from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.likeness import likeness
@@ -31,10 +34,11 @@ from sfumato.pipelines.words import condition_of
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset({"solver", "eta", "spacing", "times", *GUIDED})
+    takes = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", *GUIDED})
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        sees(model)  # or refuse it at once
         if len(model.denoisers) != len(model.diffusion.experts) + 1:
             raise CheckpointError(
                 f"{model.folder} has {len(model.denoisers)} denoiser(s), but its scheduler names "
@@ -51,7 +55,7 @@ class Latents:
     @property
     def base_size(self) -> int:
         side = getattr(self.model.unet.config, "sample_size", None)
-        if not side or self.model.family.side == side:
+        if side is None:
             return self.model.family.side
         return (side if isinstance(side, int) else side[0]) * self.factor
 
@@ -66,6 +70,12 @@ class Latents:
             self.model.unet.config.in_channels if self.model.way == "pixels" else self.model.vae.config.latent_channels
         )
 
+    def size_of(self, picture: Image.Image) -> tuple[int, int]:
+        """The width and height of what is made of a picture: its own, or so many times it as the model enlarges."""
+        times = self.factor if sees(self.model) == "small" else 1
+        width, height = (max(self.unit, side * times // self.unit * self.unit) for side in picture.size)
+        return width, height
+
     def paint(self, batch: Batch) -> Iterator[Painting]:
         for state in self.denoise(self.encode(batch.prompts, (batch.height, batch.width)), batch):
             shown = state.clean if state.step < state.steps else state.noisy
@@ -76,14 +86,21 @@ class Latents:
         return condition_of(self.model, prompts, size or (self.base_size,) * 2)
 
     def denoise(self, condition: Condition, batch: Batch) -> Iterator[State]:
-        """From pure noise to latents, a step at a time."""
+        """From pure noise, or the picture that is given, to latents, a step at a time."""
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
-        method = plan.method
-        size = (batch.height // self.factor, batch.width // self.factor)
-        levels = method.route(levels_of(model, settled(model, plan), size))
-        shape = (self.channels, *size)
-        start = noise(torch.empty(len(batch.seeds), *shape, device=model.device)) * levels.spread[0].item()
-        return sample(self.steered(condition, batch, levels), start, levels, noise, method.step)
+        method, size = plan.method, (batch.height // self.factor, batch.width // self.factor)
+        levels = levels_of(model, settled(model, plan), size)
+        fresh = noise(torch.empty(len(batch.seeds), self.channels, *size, device=model.device))
+        begins = plan.picture is not None and sees(model) != "small"
+        clean = pictured(model, plan, batch.width, batch.height) if begins else None
+        start, levels = begun(clean, plan, levels, fresh)
+        levels = method.route(levels)
+        low = per_sample_noise(batch.seeds, "small")
+        condition = looking(model, condition, plan, batch.width, batch.height, low)
+        denoise = self.steered(condition, batch, levels)
+        if plan.mask is not None and clean is not None and not sees(model):
+            denoise = keeping(denoise, clean, reduced(plan.mask.marks(batch.width, batch.height), clean))
+        return sample(denoise, start, levels, noise, method.step)
 
     def steered(self, condition: Condition, batch: Batch, levels: Level) -> Denoise:
         """The denoiser, or the experts together, with the prompts of the batch, guided as it asks."""

@@ -1,0 +1,88 @@
+"""Pictures that a request begins with or looks at: known by their content, so that a recipe names them for certain."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from sfumato.data.pictures import PictureError, fit, open_picture, to_tensor
+from sfumato.errors import PromptError
+
+LARGEST_FILE = 256 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Given:
+    """A picture file.
+
+    Attributes:
+        path: where it is; empty for a picture in memory.
+        sha256: of its bytes.
+    """
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, picture: Given | str | Path | Image.Image | Mapping[str, Any]) -> Given:
+        """A picture by its file, from memory, or from a recipe; PromptError when it is none."""
+        if isinstance(picture, Given):
+            return picture
+        if isinstance(picture, Image.Image):
+            written = io.BytesIO()
+            picture.save(written, format="PNG")
+            return cls._kept("", written.getvalue())
+        if isinstance(picture, Mapping):
+            path, sha256 = picture.get("path"), picture.get("sha256")
+            if not isinstance(path, str) or not isinstance(sha256, str):
+                raise PromptError("A recipe names a picture by its path and sha256.")
+            return cls(path, sha256)
+        if not isinstance(picture, str | Path):
+            raise PromptError(f"A picture is a file or a PIL image, not {picture!r:.100}.")
+        return cls._kept(str(Path(picture).absolute()), _read(Path(picture)))
+
+    @classmethod
+    def _kept(cls, path: str, content: bytes) -> Given:
+        given = cls(path, hashlib.sha256(content).hexdigest())
+        object.__setattr__(given, "_content", content)
+        return given
+
+    def open(self) -> Image.Image:
+        """The picture, upright and in RGB; PromptError when the file is gone, another one, or no picture."""
+        content = getattr(self, "_content", None)
+        if content is None:
+            if not self.path:
+                raise PromptError("This recipe was made with a picture that was in no file; it cannot be made again.")
+            content = _read(Path(self.path))
+            if hashlib.sha256(content).hexdigest() != self.sha256:
+                raise PromptError(f"{self.path} is not the picture that the recipe was made with; it has changed.")
+        try:
+            return open_picture(content)
+        except PictureError as error:
+            raise PromptError(f"{self.path or 'The picture given'} cannot be used: {error}") from error
+
+    def pixels(self, width: int, height: int) -> Float[Tensor, "3 h w"]:
+        """Its middle at this size, in [-1, 1]."""
+        return to_tensor(fit(self.open(), (width, height)))
+
+    def marks(self, width: int, height: int) -> Float[Tensor, "1 h w"]:
+        """As a mask at this size: 1 where it is light, 0 where it is dark."""
+        return (self.pixels(width, height).mean(0, keepdim=True) >= 0).to(torch.float32)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise PromptError(f"{path} is larger than {LARGEST_FILE >> 20} MB; it was not read.")
+        return path.read_bytes()
+    except OSError as error:
+        raise PromptError(f"There is no picture {path}: {error.strerror}.") from None
