@@ -1,7 +1,8 @@
 """Prompts that change while a picture is made, in A1111's words: [from:to:when] and [one|other].
 
 AUTOMATIC1111's stable-diffusion-webui 1.7 is followed: a prompt in which a bar stands outside of brackets does not
-change at all, and brackets without partner are text.
+change at all, and brackets without partner are text. (Where brackets do not balance, its grammar can be read in several
+ways, and now and then it takes one in which a bracket does not change that could.)
 """
 
 from __future__ import annotations

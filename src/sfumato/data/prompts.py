@@ -31,7 +31,10 @@ DEEPEST = 50  # brackets within each other
 
 WHERE_AND, WHERE_BREAK = re.compile(r"\bAND\b"), re.compile(r"\bBREAK\b")
 BRANCH_WEIGHT = re.compile(r":\s*([-+]?(?:\d*\.\d+|\d+\.?))\s*\Z")
-MARKS = re.compile(r"\\[\\()\[\]]|[\\()\[\]]|:\s*([-+]?[.\d]+)\s*\)|[^\\()\[\]:]+|:")
+MARKS, A1111_MARKS = (
+    re.compile(rf"\\[\\()\[\]]|[\\()\[\]]|:\s*({number})\s*\)|[^\\()\[\]:]+|:")
+    for number in (r"[-+]?(?:\d+\.?\d*|\.\d+)", r"[-+]?[.\d]+")
+)
 ROUND = re.compile(r"\\[()]|[()]")
 TURNED = str.maketrans("()[]", ")(][")
 
@@ -74,8 +77,8 @@ def parse(text: str, profile: str = "sfumato", *, negative: bool = False) -> tup
             more than 50 deep, or prompt editing ([from:to:when], [one|other]); or for a profile that does not exist.
 
     Example:
-        >>> parse("a (red:1.3) cat AND a dog :0.5")[0].chunks
-        ((Piece(text='a ', weight=1.0), Piece(text='red', weight=1.3), Piece(text=' cat', weight=1.0)),)
+        >>> parse("(red:1.3) cat AND a dog :0.5")[0].chunks
+        ((Piece(text='red', weight=1.3), Piece(text=' cat ', weight=1.0)),)
     """
     if profile not in _PARSERS:
         raise PromptError(f"There is no prompt profile {profile!r:.100}; there are {', '.join(PROFILES)}.")
@@ -128,7 +131,7 @@ def _partners(marks: list[re.Match[str]]) -> dict[int, float | None]:
             unmet[mark[0]] += 1
         elif mark[0][-1] in ")]" and mark[0][0] != "\\":
             wanted = mark[0][-1].translate(TURNED)
-            if not unmet[wanted] or (mark[1] and not _is_number(mark[1])):
+            if not unmet[wanted]:
                 continue
             while True:  # what was opened in between has no partner
                 partner = open_.pop()
@@ -177,7 +180,7 @@ def _attention(text: str, start: int) -> Iterator[tuple[Piece, ...]]:
         for run in runs[begin:]:
             run.weight *= factor
 
-    for mark in MARKS.finditer(text):
+    for mark in A1111_MARKS.finditer(text):
         found, number, place = mark[0], mark[1], start + mark.start()
         if found[0] == "\\":
             runs.append(_Run(found[1:], 1.0, place))

@@ -84,11 +84,9 @@ def windows(
         PromptError: more than 64 windows.
 
     Example:
-        >>> from sfumato.data.tokens import Tokenizer
-        >>> tokenizer = Tokenizer.train(["a cat"], vocab_size=600, length=5)
-        >>> frame = tokenizer.frame
-        >>> [len(window.ids) for window in windows([[Piece("a cat a cat")]], tokenizer.numbers, frame)]
-        [5, 5]
+        >>> frame = Frame(length=5, start=8, end=9, pad=9)
+        >>> windows([[Piece("a cat sat on", 1.3)]], lambda text: [[len(word)] for word in text.split()], frame)[0]
+        Window(ids=(8, 1, 3, 3, 9), weights=(1.0, 1.3, 1.3, 1.3, 1.0))
     """
     rows: Iterator[list[Token]]
     if frame.endless or profile == "diffusers":
