@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfumato.data.prompt_editing import first_edit, schedule
 from sfumato.data.prompts import HEAVIEST, PROFILES, Branch, Piece, parse
+from sfumato.data.prompts.editing import first_edit, schedule
 from sfumato.errors import PromptError
 
 A1111, COMFYUI = (json.loads((Path(__file__).parent / f"prompts_{name}.json").read_text()) for name in PROFILES[2:])

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sfumato.data.prompts import Piece
+from sfumato.data.prompts.pieces import Piece
 from sfumato.errors import PromptError
 
 MOST_WINDOWS = 64
