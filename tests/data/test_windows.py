@@ -87,6 +87,8 @@ def test_our_windows_part_behind_a_near_comma_and_at_break() -> None:
         return [read(window, tokenizer) for window in windows_of(text, 12, "sfumato")]
 
     assert rows("a a a a a a a a , cat cat sea") == ["a a a a a a a a ,", "cat cat sea"]
+    assert rows("a a a a a a a , cat cat sea") == ["a a a a a a a ,", "cat cat sea"]
+    assert rows("a a a a a a , cat cat cat sea") == ["a a a a a a , cat cat cat", "sea"]
     assert rows("a a a , cat cat cat cat cat cat sea") == ["a a a , cat cat cat cat cat cat", "sea"]
     assert rows("a BREAK cat, sea BREAK sea") == ["a", "cat , sea", "sea"]
     assert rows("BREAK") == [""]
