@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import tokenizers
-import torch
-from jaxtyping import Bool, Int64
-from torch import Tensor
 
 from sfumato.data.tokenfiles import ALL_IN_ONE, MAX_BYTES
+from sfumato.data.windows import Frame
 from sfumato.errors import CheckpointError
 
 END, PAD = "</s>", "<pad>"
@@ -44,18 +41,14 @@ class T5Tokenizer:
         except Exception as error:  # the tokenizers library raises plain Exception
             raise CheckpointError(f"{path} is no tokenizer of T5: {error}") from error
 
-    def encode(self, texts: Sequence[str], length: int) -> tuple[Int64[Tensor, "b t"], Bool[Tensor, "b t"]]:
-        """Token numbers, cut or filled up to `length`, and which of them are not padding."""
-        rows = torch.full((len(texts), length), self.pad_id, dtype=torch.int64)
-        mask = torch.zeros(len(texts), length, dtype=torch.bool)
-        for row, real, text in zip(rows, mask, texts, strict=True):
-            numbers = [*self._numbers(text)[: length - 1], self.end_id]
-            row[: len(numbers)], real[: len(numbers)] = torch.tensor(numbers), True
-        return rows, mask
-
-    def _numbers(self, text: str) -> list[int]:
+    def numbers(self, text: str) -> list[list[int]]:
+        """The token numbers of a text, one by one, without the end."""
         clean = text.encode("utf-8", errors="replace").decode("utf-8")
-        return self._tokenizer.encode(clean, add_special_tokens=False).ids
+        return [[number] for number in self._tokenizer.encode(clean, add_special_tokens=False).ids]
+
+    def frame(self, length: int) -> Frame:
+        """How they are laid out for an encoder of `length` tokens."""
+        return Frame(length, None, self.end_id, self.pad_id, endless=True)
 
 
 def _converted(folder: Path) -> tokenizers.Tokenizer:

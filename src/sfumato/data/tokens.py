@@ -4,6 +4,7 @@ The rules are those of A. Radford et al., Learning Transferable Visual Models Fr
 section 2.4, as `transformers.CLIPTokenizer` applies them; it reads the saved folder and gives the same numbers.
 """
 
+import itertools
 import json
 import re
 import unicodedata
@@ -19,6 +20,7 @@ from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, t
 from torch import Tensor
 
 from sfumato.data import tokenfiles
+from sfumato.data.windows import Frame
 from sfumato.errors import CheckpointError, DataError
 
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
@@ -127,6 +129,20 @@ class Tokenizer:
         Each byte is a letter (é is Ã©), and the last token of a word ends in `</w>`.
         """
         return self._encodings([text])[0].tokens
+
+    def numbers(self, text: str) -> list[list[int]]:
+        """The token numbers of a text, word by word, without start and end."""
+        encoding = self._encodings([text])[0]
+        return [
+            [number for number, _ in word]
+            for _, word in itertools.groupby(zip(encoding.ids, encoding.word_ids, strict=True), lambda pair: pair[1])
+        ]
+
+    @property
+    def frame(self) -> Frame:
+        """How the numbers of a text are laid out for the encoder."""
+        comma = self._vocabulary.get("," + WORD_END)
+        return Frame(self.length, self.start_id, self.end_id, self.pad_id, comma)
 
     def truncated(self, text: str) -> str | None:
         """The end of the text that `encode` leaves out, or None when all of it fits."""

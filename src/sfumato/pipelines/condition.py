@@ -41,13 +41,22 @@ class Condition:
         said = ((field.name, getattr(self, field.name)) for field in fields(self))
         return replace(self, **{name: change(value) for name, value in said if value is not None})
 
+    def trimmed(self) -> Condition:
+        """Without the tokens at the end that count for none of the samples."""
+        if self.mask is None:
+            return self
+        counts = self.mask.any(0).nonzero()
+        length = int(counts.max()) + 1 if len(counts) else 1
+        mask = self.mask[:, :length]
+        return replace(self, states=self.states[:, :length], mask=None if bool(mask.all()) else mask)
+
     def of(self, count: int) -> Condition:
         """The condition of one sample, said of `count` samples."""
         return self.each(lambda tensor: tensor.expand(count, *tensor.shape[1:]))
 
     def saying(self, other: Condition) -> Condition:
-        """The same samples with the words of another condition, that of one sample, in the place of theirs."""
-        words = other.of(len(self))
+        """The same samples with the words of others, or of one for all of them, in the place of their own."""
+        words = other if len(other) == len(self) else other.of(len(self))
         return replace(self, states=words.states, mask=words.mask, pooled=words.pooled, sizes=words.sizes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -22,9 +22,10 @@ from sfumato.diffusion.guidance import (
     within,
 )
 from sfumato.diffusion.levels import Level
-from sfumato.diffusion.mixing import linear, spherical
+from sfumato.diffusion.mixing import Weight, linear, spherical
 from sfumato.diffusion.parameterisation import Denoise, Network
 from sfumato.diffusion.steering import steered_at_estimate
+from sfumato.errors import PromptError
 from sfumato.pipelines.condition import Condition, mixed, together
 from sfumato.pipelines.looking import look
 from sfumato.pipelines.request import Request
@@ -55,7 +56,7 @@ def prompted(
 def asked_for(
     unet: nn.Module,
     diffusion: Diffusion,
-    condition: Condition,
+    branches: Sequence[tuple[Condition, Weight]],
     encode: Callable[[str, bool], Condition],
     plan: Request,
     levels: Level,
@@ -66,19 +67,29 @@ def asked_for(
 
     Args:
         unet, diffusion, pictures_a_pass: as in `prompted`.
-        condition: the prompts', and all else that is said.
+        branches: of the prompts, with all else that is said, and their weights.
         encode: gives what another text says to one sample, (text, whether it is what to go away from).
         plan: what is asked for besides the prompts.
         levels: the timetable of the run.
         likeness: for guidance by CLIP, the log probability that clean latents (b, ...) show their prompts.
-    """
-    parts, shares = _mixture(condition, encode, plan)
 
-    def denoiser(branches: list[Condition], *, blind: bool = False) -> Denoise:
-        return diffusion.parameterisation.denoiser(_network(unet, branches, pictures_a_pass, blind=blind))
+    Raises:
+        PromptError: a prompt of several branches is to be mixed with others.
+    """
+    condition, _ = branches[0]
+    parts, shares = _mixture(branches, encode, plan)
+    whole = bool(torch.as_tensor(sum(shares) - 1).abs().max() < 1e-9)
+
+    def denoiser(said: list[Condition], *, blind: bool = False) -> Denoise:
+        return diffusion.parameterisation.denoiser(_network(unet, said, pictures_a_pass, blind=blind))
+
+    def negative() -> Condition:
+        return condition.saying(encode(plan.negative_prompt, True))
 
     def mixture(*, blind: bool = False) -> Denoise:
-        return guided_in_one_pass(denoiser(parts, blind=blind), 1.0, shares[:-1])  # the last part has the rest of 1
+        if whole:
+            return guided_in_one_pass(denoiser(parts, blind=blind), 1.0, shares[:-1])  # the last part has the rest of 1
+        return guided_in_one_pass(denoiser([*parts, negative()], blind=blind), 1.0, shares)
 
     alone, scale = mixture(), plan.scale
     if scale == 1 and plan.guidance != "cfg++":
@@ -89,8 +100,7 @@ def asked_for(
     elif plan.guidance == "pag":
         steered = guided(alone, mixture(blind=True), _rule(plan, scale, levels))
     else:
-        negative = condition.saying(encode(plan.negative_prompt, True))
-        steered = guided_in_one_pass(denoiser([*parts, negative]), _rule(plan, scale, levels), shares)
+        steered = guided_in_one_pass(denoiser([*parts, negative()]), _rule(plan, scale, levels), shares)
     if plan.guidance_interval is None:
         return steered
     low, high = plan.guidance_interval
@@ -98,14 +108,19 @@ def asked_for(
 
 
 def _mixture(
-    condition: Condition, encode: Callable[[str, bool], Condition], plan: Request
-) -> tuple[list[Condition], list[float]]:
-    """The condition of every branch and its share; the shares sum to 1."""
+    branches: Sequence[tuple[Condition, Weight]], encode: Callable[[str, bool], Condition], plan: Request
+) -> tuple[list[Condition], list[Weight]]:
+    """The condition of every branch and its share; those of a mixture sum to 1."""
+    if not plan.mix:
+        return [condition for condition, _ in branches], [weight for _, weight in branches]
+    if len(branches) > 1:
+        raise PromptError("A prompt with AND has branches already; it cannot be mixed with others.")
+    condition, _ = branches[0]
     parts = [condition, *(condition.saying(encode(text, False)) for text, _ in plan.mix)]
     weights = [weight for _, weight in plan.mix]
     shares = [1 - sum(weights) if sum(weights) < 1 or plan.mix_how != "spherical" else 0.0, *weights]
-    if not plan.mix or plan.mix_how == "branches":
-        return parts, shares
+    if plan.mix_how == "branches":
+        return parts, [*shares]
     return [mixed(parts, {"linear": linear, "spherical": spherical}[plan.mix_how], shares)], [1.0]
 
 
@@ -130,7 +145,8 @@ def _network(
         rows, labels = x.unflatten(0, grid), label.unflatten(0, grid)
         passes = []
         for some in torch.arange(batch).split(pictures_a_pass or batch):
-            noisy, said = rows[:, some].flatten(0, 1), condition.each(lambda each: each[:, some].flatten(0, 1))  # noqa: B023
+            noisy = rows[:, some].flatten(0, 1)
+            said = condition.each(lambda each: each[:, some].flatten(0, 1)).trimmed()  # noqa: B023
             unseeing = torch.ones(len(noisy), dtype=torch.bool, device=noisy.device) if blind else None
             made = look(unet, noisy, labels[:, some].flatten(), said, unseeing)
             passes.append(made.unflatten(0, (len(branches), -1)))

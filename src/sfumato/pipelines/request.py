@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sfumato.data.prompts import parse
 from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
 from sfumato.pipelines.given import Given
 from sfumato.pipelines.upsampling import STEPS
+from sfumato.pipelines.weighting import Reading
 
 LONGEST_PROMPT = 10_000  # characters
 MOST_STEPS = 1000
@@ -54,6 +56,8 @@ class Request:
         guidance_interval: (low, high), guide only where low < sigma / alpha <= high; None for high sets no end.
         mix: other prompts with their weights; the prompt itself has the rest of 1.
         mix_how: a name in `MIXTURES`.
+        prompt_syntax: by whose rules the texts are read, a name in `sfumato.data.prompts.PROFILES`.
+        clip_skip: how many of the text encoder's last layers are left out, as the users of that program mean it.
         picture: to begin with, or that the denoiser looks at.
         mask: light where the picture is to be painted anew, dark where it stays.
         strength: how much of the way from noise is gone, with a picture to begin with: 1 keeps nothing of it.
@@ -78,6 +82,8 @@ class Request:
     mix: tuple[tuple[str, float], ...] = ()
     mix_how: str = "spherical"
     pull: float = 0.0
+    prompt_syntax: str = "sfumato"
+    clip_skip: int | None = None
     picture: Given | None = None
     mask: Given | None = None
     strength: float | None = None
@@ -90,6 +96,9 @@ class Request:
         self._mixture()
         for text in self.texts:
             _require_text(text)
+            parse(text, self.prompt_syntax, negative=text != self.prompt)
+        if self.clip_skip is not None:
+            self._whole("clip_skip", -100, 100)
         self._guided()
         self._number("pull", 0, 1000)
         self._pictures()
@@ -125,6 +134,11 @@ class Request:
         for field in fields(self):
             if field.name not in (*EVERYWHERE, *known) and getattr(self, field.name) != field.default:
                 raise PromptError(f"{field.name} does nothing with the model {model}; leave it out.")
+
+    @property
+    def reading(self) -> Reading:
+        """How its texts are read."""
+        return Reading(self.prompt_syntax, self.clip_skip)
 
     @property
     def method(self) -> Method:
@@ -232,7 +246,8 @@ class Request:
             raise PromptError("This recipe names a file of tuned steps but does not hold its times.")
         if strange or "prompt" not in values:
             raise PromptError(f"This is no recipe of a picture: {', '.join(strange) or 'the prompt is missing'}.")
-        return cls(**{"spacing": "own", **values})  # as it was before there was a choice
+        before = {"spacing": "own", "prompt_syntax": "diffusers"}  # as it was before there was a choice
+        return cls(**before | dict(values))
 
 
 def _require_text(text: Any) -> None:

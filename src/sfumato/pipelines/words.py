@@ -10,73 +10,120 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sfumato.data.prompts import Branch, parse
+from sfumato.data.windows import windows
+from sfumato.diffusion.mixing import Weight
 from sfumato.errors import CheckpointError
-from sfumato.networks.clip import TextStates
+from sfumato.networks.t5 import T5
 from sfumato.pipelines.condition import Condition, together
 from sfumato.pipelines.model import Model, tokenizer_of
+from sfumato.pipelines.weighting import Encoded, Reading, layers_skipped, weighted
 
 T5_OF_SD3 = 256  # tokens
+T5_OF_FLUX, T5_OF_FLUX_SCHNELL = 512, 256
+T5_OF_PIXART_ALPHA, T5_OF_PIXART_SIGMA = 120, 300
 AESTHETIC, UNAESTHETIC = 6.0, 2.5  # the refiner's last number, for prompts and for what to go away from
 
 
+Branches = Sequence[tuple[Condition, Weight]]
+"""What prompts say: the condition of all of them, branch by branch, and how much each counts."""
+
+
 def condition_of(
-    model: Model, prompts: Sequence[str], size: tuple[int, int] = (0, 0), *, negative: bool = False
+    model: Model,
+    prompts: Sequence[str],
+    size: tuple[int, int] = (0, 0),
+    reading: Reading = Reading(),
+    *,
+    negative: bool = False,
 ) -> Condition:
-    """What the prompts say to the model's denoiser; each is encoded by itself.
+    """What prompts of one branch say to the model's denoiser; each is encoded by itself.
 
     Args:
         model: whose family says how words are heard.
         prompts: the texts.
         size: (height, width) of the picture in pixels, for models that hear it.
+        reading: by whose rules the texts are read.
         negative: the texts are what to go away from.
     """
-    read = READERS[model.family.words]
-    said = {text: read(model, text) for text in dict.fromkeys(prompts)}
-    if negative and model.zero_is_silence and "" in said:
-        said[""] = said[""].each(torch.zeros_like)
-    condition = together([said[text] for text in prompts])
-    hears_sizes = getattr(model.unet.config, "addition_embed_type", None) == "text_time" if model.denoisers else False
-    return _sized(model, condition, size, negative) if hears_sizes else condition
+    said = {text: parse(text, reading.profile, negative=True)[0] for text in prompts}
+    return together([_said(model, said[text], size, reading, negative) for text in prompts])
 
 
-def _clip(model: Model, text: str) -> Condition:
+def branches_of(
+    model: Model, prompts: Sequence[str], size: tuple[int, int] = (0, 0), reading: Reading = Reading()
+) -> Branches:
+    """The branches of prompts, each the condition of all of them and its weight for each, (b,).
+
+    The branches are composed with what is gone away from: negative + scale * sum_i weight_i * (branch_i - negative)
+    (Liu et al. 2022, eq. 11). The weights are not made to sum to 1: AND asks for both, it is no mixture. Prompts that
+    have fewer branches than others have some without weight.
+    """
+    said = {text: parse(text, reading.profile) for text in dict.fromkeys(prompts)}
+    read = {
+        text: [(_said(model, branch, size, reading, False), branch.weight) for branch in branches]
+        for text, branches in said.items()
+    }
+    found: list[tuple[Condition, Weight]] = []
+    for number in range(max(map(len, read.values()))):
+        each = [(read[text][number] if number < len(read[text]) else (read[text][0][0], 0.0)) for text in prompts]
+        weights = [weight for _, weight in each]
+        same = len(set(weights)) == 1
+        found.append((together([said for said, _ in each]), weights[0] if same else torch.tensor(weights)))
+    return found
+
+
+def _said(model: Model, branch: Branch, size: tuple[int, int], reading: Reading, negative: bool) -> Condition:
+    condition = READERS[model.family.words](model, branch, reading)
+    if negative and model.zero_is_silence and not any(branch.chunks):
+        condition = condition.each(torch.zeros_like)
+    if model.denoisers and getattr(model.unet.config, "addition_embed_type", None) == "text_time":
+        return _sized(model, condition, size, negative)
+    return condition
+
+
+def _clip(model: Model, branch: Branch, reading: Reading) -> Condition:
     """The last layer of one encoder: Stable Diffusion 1 and 2, and ours."""
-    return Condition(_read(model, "text_encoder", text).states)
+    return Condition(_read(model, "text_encoder", branch, reading).states[None])
 
 
-def _xl(model: Model, text: str) -> Condition:
+def _xl(model: Model, branch: Branch, reading: Reading) -> Condition:
     """The last layer but one of two encoders, and the pooled vector of the second (Podell et al. 2023, section 2)."""
     names = [name for name in ("text_encoder", "text_encoder_2") if name in model.parts]
-    read = [_read(model, name, text, skip=1, norm=False) for name in names]
-    return Condition(torch.cat([states.states for states in read], dim=-1), pooled=read[-1].projected)
+    read = [_read(model, name, branch, reading, usual=1) for name in names]
+    length = min(len(one.states) for one in read)
+    states = torch.cat([one.states[:length] for one in read], dim=-1)
+    return Condition(states[None], pooled=_pooled(read[-1]))
 
 
-def _sd3(model: Model, text: str) -> Condition:
+def _sd3(model: Model, branch: Branch, reading: Reading) -> Condition:
     """Two CLIPs side by side, and T5 or nothing behind them (Esser et al. 2024, section 4)."""
-    both = [_read(model, name, text, skip=1, norm=False) for name in ("text_encoder", "text_encoder_2")]
+    both = [_read(model, name, branch, reading, usual=1, first=True) for name in ("text_encoder", "text_encoder_2")]
     states = torch.cat([one.states for one in both], dim=-1)
     width = model.unet.config.joint_attention_dim
     if "text_encoder_3" in model.parts:
-        more, _ = _t5(model, "text_encoder_3", text, T5_OF_SD3, masked=False)
+        more, _ = _read_t5(model, "text_encoder_3", branch, T5_OF_SD3)
     else:
-        more = states.new_zeros(1, T5_OF_SD3, width)
-    states = torch.cat([F.pad(states, (0, width - states.shape[-1])), more], dim=1)
-    return Condition(states, pooled=torch.cat([_projected(one) for one in both], dim=-1))
+        more = states.new_zeros(T5_OF_SD3, width)
+    states = torch.cat([F.pad(states, (0, width - states.shape[-1])), more])
+    return Condition(states[None], pooled=torch.cat([_pooled(one) for one in both], dim=-1))
 
 
-def _flux(model: Model, text: str) -> Condition:
+def _flux(model: Model, branch: Branch, reading: Reading) -> Condition:
     """T5's states, and CLIP's pooled vector (Labs et al. 2025, section 2)."""
-    states, _ = _t5(model, "text_encoder_2", text, 512 if model.unet.config.guidance_embeds else 256, masked=False)
-    return Condition(states, pooled=_read(model, "text_encoder", text).pooled)
+    length = T5_OF_FLUX if model.unet.config.guidance_embeds else T5_OF_FLUX_SCHNELL
+    states, _ = _read_t5(model, "text_encoder_2", branch, length)
+    return Condition(states[None], pooled=_pooled(_read(model, "text_encoder", branch, reading, first=True)))
 
 
-def _pixart(model: Model, text: str) -> Condition:
-    """T5's states alone, without the padding (Chen et al. 2023, section 2.3)."""
-    states, mask = _t5(model, "text_encoder", text, 120 if model.unet.config.hears_sizes else 300)
-    return Condition(states, mask)
+def _pixart(model: Model, branch: Branch, reading: Reading) -> Condition:
+    """T5's states alone, those of the padding hidden (Chen et al. 2023, section 2.3)."""
+    length = T5_OF_PIXART_ALPHA if model.unet.config.use_additional_conditions else T5_OF_PIXART_SIGMA
+    states, words = _read_t5(model, "text_encoder", branch, length, masked=True)
+    return Condition(states[None], mask=words[None])
 
 
-READERS: dict[str, Callable[[Model, str], Condition]] = {
+READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
     "clip": _clip,
     "xl": _xl,
     "sd3": _sd3,
@@ -85,24 +132,45 @@ READERS: dict[str, Callable[[Model, str], Condition]] = {
 }
 
 
-def _read(model: Model, name: str, text: str, *, skip: int = 0, norm: bool = True) -> TextStates:
-    tokenizer = model.tokenizers[tokenizer_of(name)]
-    return model.part(name)(tokenizer.encode([text]).to(model.device), skip=skip, norm=norm)
+def _read(
+    model: Model, name: str, branch: Branch, reading: Reading, usual: int = 0, *, first: bool = False
+) -> Encoded:
+    """What an encoder of CLIP makes of a branch; `usual` layers are left out, and then the last normalisation too.
+
+    With `first` what is behind the first window is lost.
+    """
+    encoder, tokenizer = model.part(name), model.tokenizers[tokenizer_of(name)]
+    skip = layers_skipped(reading.clip_skip, encoder.config.num_hidden_layers, usual, reading.profile)
+
+    def encode(ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        read = encoder(ids.to(model.device), skip=skip, norm=not usual)
+        return read.states, read.pooled if read.projected is None else read.projected
+
+    rows = windows(branch.chunks, tokenizer.numbers, tokenizer.frame, reading.profile)
+    return weighted(rows[:1] if first else rows, tokenizer.frame, encode, reading.profile)
 
 
-def _t5(
-    model: Model, name: str, text: str, length: int, *, masked: bool = True
-) -> tuple[Float[Tensor, "1 t d"], Bool[Tensor, "1 t"]]:
-    """T5's states, and which of them are words; without `masked` the words see the padding, as some were trained."""
-    ids, mask = model.t5_tokenizers[tokenizer_of(name)].encode([text], length)
-    mask = mask.to(model.device)
-    return model.part(name)(ids.to(model.device), mask if masked else None), mask
+def _read_t5(
+    model: Model, name: str, branch: Branch, length: int, *, masked: bool = False
+) -> tuple[Float[Tensor, "t d"], Bool[Tensor, " t"]]:
+    """T5's states of a branch, and which of them are no padding; `masked` hides that from the words too."""
+    encoder: T5 = model.part(name)
+    tokenizer = model.t5_tokenizers[tokenizer_of(name)]
+    frame = tokenizer.frame(length)
+    rows = windows(branch.chunks, tokenizer.numbers, frame)
+
+    def words(ids: Tensor) -> Tensor:
+        return (ids != frame.pad).to(model.device)
+
+    def encode(ids: Tensor) -> tuple[Tensor, None]:
+        return encoder(ids.to(model.device), words(ids) if masked else None), None
+
+    return weighted(rows, frame, encode).states, words(torch.tensor(rows[0].ids))
 
 
-def _projected(states: TextStates) -> Float[Tensor, "1 p"]:
-    if states.projected is None:
-        raise CheckpointError("A text encoder of this model should be a CLIPTextModelWithProjection.")
-    return states.projected
+def _pooled(read: Encoded) -> Tensor:
+    assert read.pooled is not None
+    return read.pooled[None]
 
 
 def _sized(model: Model, condition: Condition, size: tuple[int, int], negative: bool) -> Condition:

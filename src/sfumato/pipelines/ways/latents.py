@@ -28,7 +28,7 @@ from sfumato.pipelines.request import GUIDED
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
-from sfumato.pipelines.words import condition_of
+from sfumato.pipelines.words import Branches, Reading, branches_of, condition_of
 
 
 class Latents:
@@ -77,15 +77,19 @@ class Latents:
         return width, height
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
-        for state in self.denoise(self.encode(batch.prompts, (batch.height, batch.width)), batch):
+        for state in self.denoise(self.encode(batch.prompts, batch), batch):
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, batch.pictures_a_pass))
 
-    def encode(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Condition:
-        """What the prompts say; each is encoded by itself. `size` is (height, width) of the picture in pixels."""
-        return condition_of(self.model, prompts, size or (self.base_size,) * 2)
+    def encode(self, prompts: Sequence[str], batch: Batch | None = None) -> Branches:
+        """What the prompts say: the branches of them all, with their weights; each prompt is encoded by itself.
 
-    def denoise(self, condition: Condition, batch: Batch) -> Iterator[State]:
+        A batch says at what size, and by whose rules the prompts are read.
+        """
+        size = (batch.height, batch.width) if batch else (self.base_size,) * 2
+        return branches_of(self.model, prompts, size, batch.plan.reading if batch else Reading())
+
+    def denoise(self, branches: Branches, batch: Batch) -> Iterator[State]:
         """From pure noise, or the picture that is given, to latents, a step at a time."""
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
         method, size = plan.method, (batch.height // self.factor, batch.width // self.factor)
@@ -95,25 +99,26 @@ class Latents:
         clean = pictured(model, plan, batch.width, batch.height) if begins else None
         start, levels = begun(clean, plan, levels, fresh)
         levels = method.route(levels)
-        low = per_sample_noise(batch.seeds, "small")
-        condition = looking(model, condition, plan, batch.width, batch.height, low)
-        denoise = self.steered(condition, batch, levels)
+        denoise = self.steered(branches, batch, levels)
         if plan.mask is not None and clean is not None and not sees(model):
             denoise = keeping(denoise, clean, reduced(plan.mask.marks(batch.width, batch.height), clean))
         return sample(denoise, start, levels, noise, method.step)
 
-    def steered(self, condition: Condition, batch: Batch, levels: Level) -> Denoise:
+    def steered(self, branches: Branches, batch: Batch, levels: Level) -> Denoise:
         """The denoiser, or the experts together, with the prompts of the batch, guided as it asks."""
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
         decode = partial(self.decode, pictures_a_pass=passes)
         alike = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
         def encode(text: str, negative: bool) -> Condition:
-            return condition_of(model, [text], (batch.height, batch.width), negative=negative)
+            return condition_of(model, [text], (batch.height, batch.width), plan.reading, negative=negative)
 
         def asked(unet: nn.Module) -> Denoise:
-            return asked_for(unet, model.diffusion, condition, encode, plan, levels, alike, passes)
+            return asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes)
 
+        low = per_sample_noise(batch.seeds, "small")
+        seen = looking(model, branches[0][0], plan, batch.width, batch.height, low)
+        said = [(seen.saying(condition), weight) for condition, weight in branches]
         if len(model.denoisers) == 1:
             return asked(model.unet)
         # the samples of a request stand at one level, so that an expert sees all of them or none
