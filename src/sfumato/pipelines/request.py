@@ -120,7 +120,9 @@ class Request:
 
     def without_idle(self, known: Collection[str]) -> Request:
         """The same with defaults for what is not `known`: a recipe may be older than one that does nothing."""
-        idle = {field.name: field.default for field in fields(self) if field.name not in (*EVERYWHERE, *known)}
+        idle: dict[str, Any] = {
+            field.name: field.default for field in fields(self) if field.name not in (*EVERYWHERE, *known)
+        }
         return replace(self, **idle)
 
     @property
