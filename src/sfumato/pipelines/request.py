@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from sfumato.diffusion.solvers import SOLVERS, Method
@@ -82,7 +82,7 @@ class Request:
         self._whole("upsampler_steps", 0, MOST_STEPS)
         self._mixture()
         for text in self.texts:
-            _require_text(text)
+            require_text(text)
         self._guided()
         self._number("pull", 0, 1000)
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
@@ -117,6 +117,13 @@ class Request:
         for field in fields(self):
             if field.name not in (*EVERYWHERE, *known) and getattr(self, field.name) != field.default:
                 raise PromptError(f"{field.name} does nothing with the model {model}; leave it out.")
+
+    def without_idle(self, known: Collection[str]) -> Request:
+        """The same with defaults for what is not `known`: a recipe may be older than one that does nothing."""
+        idle: dict[str, Any] = {
+            field.name: field.default for field in fields(self) if field.name not in (*EVERYWHERE, *known)
+        }
+        return replace(self, **idle)
 
     @property
     def method(self) -> Method:
@@ -215,7 +222,8 @@ class Request:
         return cls(**{"spacing": "own", **values})  # as it was before there was a choice
 
 
-def _require_text(text: Any) -> None:
+def require_text(text: Any) -> None:
+    """Refuse what is no prompt: PromptError says why."""
     if not isinstance(text, str) or len(text) > LONGEST_PROMPT:
         raise PromptError(f"A prompt is a text of at most {LONGEST_PROMPT} characters.")
     try:

@@ -122,9 +122,10 @@ class Pipeline:
             raise PromptError("At least one prompt is needed.")
         try:
             first = Request(prompts[0], secrets.randbits(32) if seed is None else seed, **settings)
-            first = settled(self.model, first)
         except TypeError as error:
             raise PromptError(f"There is no such setting: {error}") from error
+        first.require(self.way.takes, self.model.name)
+        first = settled(self.model, first)
         return [replace(first, prompt=one, seed=first.seed + i) for one in prompts for i in range(count)]
 
     def recipe(self, request: Request) -> dict[str, Any]:
@@ -139,7 +140,7 @@ class Pipeline:
     def replay(self, recipe: dict[str, Any]) -> Result:
         """Make a picture again from its recipe; CheckpointError when this is another model."""
         models.require_fingerprint(self.model.folder, recipe)
-        request = Request.from_dict(recipe.get("request", {}))
+        request = Request.from_dict(recipe.get("request", {})).without_idle(self.way.takes)
         for step in self.run([request]):
             last = step
         return Result(last.pictures(), [self.recipe(request)])
