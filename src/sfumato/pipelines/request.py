@@ -163,9 +163,10 @@ class Request:
 
     def _steps_suit_the_guidance(self) -> None:
         method = self.method
-        if self.guidance == "cfg++" and (method.order is None or method.evaluations > 1):
+        looks_twice = method.evaluations > 1 or self.solver == "pndm"  # in its first step
+        if self.guidance == "cfg++" and (method.order is None or looks_twice):
             raise PromptError(f"The guidance cfg++ takes a solver of one look a step without noise, not {self.solver}.")
-        if self.guidance == "apg" and method.evaluations > 1:
+        if self.guidance == "apg" and looks_twice:
             raise PromptError(f"The guidance apg takes a solver of one look a step, not {self.solver}.")
 
     def _mixture(self) -> None:
@@ -173,6 +174,8 @@ class Request:
         if not isinstance(self.mix, list | tuple) or len(self.mix) > MOST_PROMPTS:
             raise PromptError(f"{message}, not {self.mix!r:.100}.")
         object.__setattr__(self, "mix", tuple(_pair(part, message) for part in self.mix))
+        if self.mix_how != MIXTURES[0] and not self.mix:
+            raise PromptError("mix_how does nothing without a mix.")
         if self.mix_how not in MIXTURES:
             raise PromptError(f"There is no way to mix {self.mix_how!r}; there are {', '.join(MIXTURES)}.")
         weights = [weight for _, weight in self.mix]
