@@ -174,10 +174,10 @@ class Request:
         if not isinstance(self.mix, list | tuple) or len(self.mix) > MOST_PROMPTS:
             raise PromptError(f"{message}, not {self.mix!r:.100}.")
         object.__setattr__(self, "mix", tuple(_pair(part, message) for part in self.mix))
-        if self.mix_how != MIXTURES[0] and not self.mix:
-            raise PromptError("mix_how does nothing without a mix.")
         if self.mix_how not in MIXTURES:
             raise PromptError(f"There is no way to mix {self.mix_how!r}; there are {', '.join(MIXTURES)}.")
+        if self.mix_how != MIXTURES[0] and not self.mix:
+            raise PromptError("mix_how does nothing without a mix.")
         weights = [weight for _, weight in self.mix]
         least, most = (0, 1) if self.mix_how == "spherical" else (-10, 10)
         if not all(_is_number(weight) and least <= weight <= most for weight in weights):
