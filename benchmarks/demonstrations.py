@@ -37,7 +37,7 @@ STEPS = 50
 def made(pipeline: Pipeline, prompts: list[str], steps: int, solver: object, quiet: bool) -> Tensor:
     """Small pictures; `quiet` adds no noise back."""
     model, way, noise = pipeline.model, pipeline.way, per_sample_noise(range(len(prompts)))
-    denoise = prompted(model.unet, model.diffusion, way.encode(prompts), way.encode([""]), 1.0)
+    denoise = prompted(model.unet, model.diffusion, way.encode(prompts)[0][0], way.encode([""])[0][0], 1.0)
     levels, side = timetable(model.diffusion.process, steps), model.unet.config.sample_size
     start = noise(torch.empty(len(prompts), model.unet.config.in_channels, side, side)) * levels.sigma[0].item()
     return way.decode(last(sample(denoise, start, levels, torch.zeros_like if quiet else noise, solver)), 32)

@@ -125,14 +125,14 @@ def digits(
         judge, real = judge_of_digits()
     way, model = pipeline.way, pipeline.model
     labels = [WORDS[i % 10] for i in range(count)]
-    states = way.encode([f"a handwritten {word}" for word in labels])
+    states, empty = (way.encode(texts)[0][0] for texts in ([f"a handwritten {word}" for word in labels], [""]))
     table = model.diffusion.process
     rows = []
     for name, sampler in every_sampler(table, pattern).items():
         cells, began = [], time.monotonic()
         for budget in budgets:
             torch.manual_seed(1)
-            denoise = prompted(model.unet, model.diffusion, states, way.encode([""]), guidance)
+            denoise = prompted(model.unet, model.diffusion, states, empty, guidance)
             noise = torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(0))
             pictures = way.decode(sampler(denoise, noise, budget).float(), count).clamp(-1, 1)
             distance = frechet(judge_features(judge, pictures), real)

@@ -61,6 +61,14 @@ def test_steps_are_tuned_written_and_used_and_the_picture_replays_without_them(t
     assert "the same pixels" in sfumato("replay", made.stdout.strip(), cwd=tmp_path).stdout
 
 
+def test_a_file_that_cannot_take_the_steps_is_refused_before_they_are_sought(tmp_path):
+    (tmp_path / "broken.json").write_text("{")
+    for name, said in (("broken.json", "not readable JSON"), ("broken.json/steps.json", "Could not write")):
+        done = sfumato("tune-steps", "digits", "--out", name, cwd=tmp_path)
+        assert said in done.stderr
+        assert "named spacings" not in done.stderr
+
+
 def test_words_the_model_never_saw_are_named(tmp_path):
     done = sfumato("generate", "a purple seven", *QUICK, "--out", tmp_path)
     assert done.returncode == 0
@@ -75,6 +83,7 @@ def test_words_the_model_never_saw_are_named(tmp_path):
         (["generate", "7", "--spacing", "tuned", "--steps", "777"], 1, "no steps tuned for unipc-2-777"),
         (["tune-steps", "digits", "--out", "steps.txt"], 2, "ends in .json"),
         (["tune-steps", "digits", "--prompts", "nowhere.txt"], 2, "nowhere.txt"),
+        (["restore", __file__, "--model", "digits", "--prompt", "\udcff"], 2, "bytes that are no text"),
         (["tune-steps", "digits", "--solver", "magic"], 2, "magic"),
         (["generate", "7", "--size", "big"], 2, "--size takes WIDTHxHEIGHT"),
         (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),

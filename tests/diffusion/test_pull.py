@@ -66,3 +66,11 @@ def test_sampling_with_a_pull_draws_from_the_posterior():
     mean = (MEAN * STD**-2 + target * strength)[0] / precision
     assert torch.allclose(made.mean(0), mean, atol=0.03)
     assert torch.allclose(made.std(0), torch.full((2,), precision**-0.5, dtype=torch.float64), rtol=0.04)
+
+
+def test_half_precision_is_pulled_at_every_level_of_noise():
+    levels = Karras(high=700.0)(torch.linspace(0, 1, 5))
+    noisy, target = torch.zeros(5, 2), torch.full((5, 2), 2.0)
+    exact = pulled(lambda noisy, level: noisy, target, 1.0)(noisy, levels)
+    half = pulled(lambda noisy, level: noisy, target.half(), 1.0)(noisy.half(), levels)
+    assert torch.allclose(half.float(), exact, atol=2e-3)

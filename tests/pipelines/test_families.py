@@ -46,7 +46,7 @@ def test_four_steps_give_the_latents_and_the_picture_of_diffusers(saved, name, n
     )  # fmt: skip
     batch = ours.batch(plan)
     with torch.inference_mode():
-        latents = last(ours.way.denoise(ours.way.encode([PROMPT], (24, 32)), batch))
+        latents = last(ours.way.denoise(ours.way.encode([PROMPT], batch), batch))
     noise = per_sample_noise([3])(torch.empty(latents.shape))  # which each library scales for its first level
     asked = {"num_inference_steps": 4, "guidance_scale": 3.0, "width": 32, "height": 24, "latents": noise}
     asked |= {"negative_prompt": negative} if negative else {}
@@ -132,7 +132,7 @@ def test_what_a_mask_leaves_stays_with_a_model_that_knows_no_masks(saved):
     mask.paste(255, (0, 0, 16, 24))
     with torch.inference_mode():
         batch = ours.batch(ours.requests(PROMPT, seed=1, picture=picture, mask=mask, num_inference_steps=3))
-        made = last(ours.way.denoise(ours.way.encode([PROMPT]), batch))
+        made = last(ours.way.denoise(ours.way.encode([PROMPT], batch), batch))
         known = ours.model.vae.latent(ours.model.vae.encode(from_images([picture])).mean)
     torch.testing.assert_close(made[..., 8:], known[..., 8:], atol=1e-5, rtol=1e-5)
     assert (made[..., :8] - known[..., :8]).abs().mean() > 0.1

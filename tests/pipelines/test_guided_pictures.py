@@ -65,7 +65,7 @@ def test_every_kind_makes_another_picture(pipeline):
 
 def test_recipes_from_before_these_settings_make_the_same_request():
     old = {"prompt": ONE, "seed": 3, "num_inference_steps": 5, "guidance_scale": 4.0, "solver": "euler"}
-    assert Request.from_dict(old) == Request(ONE, 3, 5, solver="euler", spacing="own")
+    assert Request.from_dict(old) == Request(ONE, 3, 5, solver="euler", spacing="own", prompt_syntax="diffusers")
     assert Request(ONE).guidance_scale == 4.0
     assert Request(ONE, guidance="cfg++").guidance_scale == GUIDANCE["cfg++"]
 
@@ -75,11 +75,11 @@ def test_plain_guidance_is_bit_equal_to_the_prompted_denoiser(pipeline):
     noisy, levels = torch.randn(2, 4, 8, 8), timetable(model.diffusion.process, 4)
     with torch.inference_mode():
         states = pipeline.way.encode([ONE, SEVEN])
-        encode = lambda text, _=False: pipeline.way.encode([text])  # noqa: E731
+        encode = lambda text, _=False: pipeline.way.encode([text])[0][0]  # noqa: E731
         asked = asked_for(model.unet, model.diffusion, states, encode, plan, levels)
         assert torch.equal(
             asked(noisy, levels[1]),
-            prompted(model.unet, model.diffusion, states, encode(""), 3.0)(noisy, levels[1]),
+            prompted(model.unet, model.diffusion, states[0][0], encode(""), 3.0)(noisy, levels[1]),
         )
 
 
@@ -114,7 +114,7 @@ def test_branches_are_the_weighted_sum_of_single_prompts_and_the_ends_are_the_pr
     noisy = torch.randn(2, 4, 8, 8)
 
     def denoised(prompt, **settings):
-        encode = lambda text, _=False: pipeline.way.encode([text])  # noqa: E731
+        encode = lambda text, _=False: pipeline.way.encode([text])[0][0]  # noqa: E731
         plan = Request(prompt, **settings)
         states = pipeline.way.encode([prompt] * 2)
         return asked_for(model.unet, model.diffusion, states, encode, plan, levels)(noisy, levels[1])
@@ -136,7 +136,9 @@ def test_ddim_with_cfg_plus_plus_is_the_update_of_the_paper_on_the_real_network(
     with torch.inference_mode():
         found = last(pipeline.way.denoise(pipeline.way.encode([ONE]), Batch([ONE], [3], 32, 32, plan, 1)))
         good, bad = (
-            prompted(model.unet, model.diffusion, pipeline.way.encode([text]), pipeline.way.encode([""]), 1.0)
+            prompted(
+                model.unet, model.diffusion, pipeline.way.encode([text])[0][0], pipeline.way.encode([""])[0][0], 1.0
+            )
             for text in (ONE, "")
         )
         noisy = start

@@ -82,11 +82,11 @@ def test_tuned_steps_come_closer_to_the_fine_picture(found):
 
 
 def test_without_tuned_steps_the_message_says_how_to_make_them(pipeline, tuned):
-    with pytest.raises(CheckpointError, match=r"unipc-2-5; there are unipc-2-4.*tune-steps --steps 5"):
+    with pytest.raises(CheckpointError, match=r"unipc-2-5; there are unipc-2-4.*tune-steps \S*/model --steps 5"):
         pipeline(SEVEN, spacing="tuned", num_inference_steps=5)
     with pytest.raises(CheckpointError, match="no steps tuned for euler-4"):
         pipeline(SEVEN, spacing="tuned", num_inference_steps=4, solver="euler")
-    with pytest.raises(CheckpointError, match=r"none\.json has no steps"):
+    with pytest.raises(CheckpointError, match=r"none\.json has no steps.*--out none\.json"):
         pipeline(SEVEN, spacing="none.json", num_inference_steps=4)
 
 
@@ -139,6 +139,24 @@ def test_words_of_the_captions_serve_as_prompts_without_those_of_every_caption(p
     assert len(words) == 10
     assert {"seven", "eight"} <= set(known_prompts(pipeline.model, 100))
     assert not {"a", "the", "digit"} & set(known_prompts(pipeline.model, 100))
+
+
+def test_a_model_that_takes_no_steps_is_not_said_to_want_tuned_ones(pipeline):
+    pipeline.way.takes = frozenset()
+    with pytest.raises(PromptError, match="spacing does nothing"):
+        pipeline(SEVEN, **QUICK, spacing="tuned")
+
+
+def test_a_picture_replays_though_its_recipe_has_an_older_default_that_does_nothing(pipeline):
+    made = pipeline(SEVEN, **QUICK)
+    recipe = made.recipes[0] | {"request": made.recipes[0]["request"] | {"pull": 0.5}}
+    assert np.array_equal(pixels(pipeline.replay(recipe)), pixels(made))
+
+
+@pytest.mark.parametrize("guidance", ["cfg++", "apg"])
+def test_guidance_that_looks_at_other_steps_cannot_be_tuned_to(pipeline, guidance):
+    with pytest.raises(PromptError, match="depends on the steps"):
+        tune_steps(pipeline, Request("", guidance=guidance), [SEVEN], 1, 1)
 
 
 def test_tuning_needs_prompts(pipeline):

@@ -73,7 +73,7 @@ def test_the_prompt_and_the_seed_decide_the_picture(pipeline):
 
 
 def test_guidance_one_is_the_conditional_model_alone(pipeline):
-    states, empty = pipeline.way.encode([SEVEN]), pipeline.way.encode([""])
+    (states, _), (empty, _) = pipeline.way.encode([SEVEN])[0], pipeline.way.encode([""])[0]
     model = pipeline.model
     noisy, level = torch.randn(1, 4, 8, 8), timetable(model.diffusion.process, 4)[1]
     with torch.inference_mode():
@@ -147,7 +147,7 @@ def test_unknown_words_and_lost_words_are_named(pipeline):
     with pytest.warns(PromptWarning, match='"purple", "giraffe"'):
         pipeline("a purple giraffe", seed=0, num_inference_steps=1)
     with pytest.warns(PromptWarning, match="left out"):
-        pipeline("a handwritten seven " * 10, seed=0, num_inference_steps=1)
+        pipeline("a handwritten seven " * 10, seed=0, num_inference_steps=1, prompt_syntax="diffusers")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pipeline(SEVEN, seed=0, num_inference_steps=1)

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from diffusers import StableDiffusionPipeline
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +20,9 @@ from sfumato.diffusion.levels import Level
 from sfumato.errors import PromptError
 from sfumato.networks.clip import TextConfig, TextEncoder
 from sfumato.pipelines.model import load
-from sfumato.pipelines.weighting import Encoded, layers_skipped, same_length, weighted
-from sfumato.pipelines.words import branches_of, states_of
+from sfumato.pipelines.text_to_image import Pipeline
+from sfumato.pipelines.weighting import Encoded, Reading, layers_skipped, weighted
+from sfumato.pipelines.words import branches_of, condition_of
 
 DATA = Path(__file__).parent.parent / "data"
 RECORDED = {name: json.loads((DATA / f"prompts_{name}.json").read_text()) for name in PROFILES[2:]}
@@ -104,22 +104,32 @@ def test_states_are_those_of_the_diffusers_pipeline(diffusers_part, text, clip_s
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("text", ["a handwritten seven", "", "Seven, THE digit!", "x" * 5])
-def test_a_model_reads_plain_prompts_to_the_same_bits_as_ever(profile, text) -> None:
+def test_a_model_reads_plain_prompts_to_the_bits_of_its_text_encoder(profile, text) -> None:
     model = load("digits")
     with torch.inference_mode():
-        ((states, weight),) = branches_of(model, text, profile)
-        assert torch.equal(states, states_of(model, [text])[0])
+        ((said, weight),) = branches_of(model, [text], reading=Reading(profile))
+        assert torch.equal(said.states, model.text_encoder(model.tokenizer.encode([text])).states)
     assert weight == 1
 
 
 def test_a_model_with_short_windows_reads_long_prompts_and_branches() -> None:
-    model = load("digits")
+    model, prompts = load("digits"), ["a (handwritten:1.5) one, " * 8 + "AND a seven :0.5", "a two"]
+    window = model.tokenizer.length
     with torch.inference_mode():
-        long, short = branches_of(model, "a (handwritten:1.5) one, " * 8 + "AND a seven :0.5", clip_skip=2)
-        assert (long[1], short[1]) == (1, 0.5)
-        assert len(long[0]) == 3 * len(short[0]) == 3 * model.tokenizer.length
-        (negative,) = branches_of(model, "one AND two", negative=True)
-        assert len(negative[0]) == model.tokenizer.length
+        first, second = branches_of(model, prompts, reading=Reading(clip_skip=2))
+        assert first[1] == 1
+        assert second[1].tolist() == [0.5, 0.0]
+        assert first[0].states.shape[1] == 3 * window
+        assert first[0].mask.sum(1).tolist() == [3 * window, window]
+        assert condition_of(model, ["one AND two"], negative=True).states.shape[1] == window
+
+
+def test_a_long_prompt_beside_a_short_one_changes_neither_to_the_bit() -> None:
+    pipeline = Pipeline.load("digits", device="cpu")
+    prompts = ["a (handwritten:1.5) one, " * 8, "a two AND a (seven:0.7) :0.4"]
+    both = pipeline(prompts, seed=1, num_inference_steps=3).pictures
+    for prompt, picture in zip(prompts, both, strict=True):
+        assert pipeline(prompt, seed=1, num_inference_steps=3).pictures[0].tobytes() == picture.tobytes()
 
 
 def one_word(profile: str, weight: float) -> Encoded:
@@ -182,20 +192,6 @@ def test_states_keep_their_precision() -> None:
         assert half.states.dtype == torch.bfloat16
         full = weighted([row], TOKENIZER.frame, encode, profile).states
         torch.testing.assert_close(half.states.float(), full, atol=0.05, rtol=0.05)
-
-
-def test_repeated_contexts_act_as_they_do_alone() -> None:
-    torch.manual_seed(0)
-    query, short, long = torch.randn(1, 5, 8), torch.randn(24, 8), torch.randn(36, 8)
-    repeated = same_length([short, long])
-    assert [len(context) for context in repeated] == [72, 72]
-    for context, repetition in zip((short, long), repeated, strict=True):
-        alone = F.scaled_dot_product_attention(query, context[None], context[None])
-        together = F.scaled_dot_product_attention(query, repetition[None], repetition[None])
-        torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-6)
-    assert same_length([short, short])[0] is not None
-    with pytest.raises(PromptError, match="no short common multiple"):
-        same_length([torch.zeros(13, 1), torch.zeros(7, 1), torch.zeros(1, 1)])
 
 
 def test_branches_are_composed_as_by_a1111() -> None:

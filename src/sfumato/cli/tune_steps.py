@@ -31,7 +31,7 @@ def tune_steps(
 
     `sfumato generate --spacing tuned` then uses them; with --out it is `--spacing FILE.json`.
     """
-    from sfumato.checkpoints.steps import FILE
+    from sfumato.checkpoints.steps import FILE, require_writable
     from sfumato.errors import PromptError
     from sfumato.pipelines import tuning as tuned
     from sfumato.pipelines.request import Request
@@ -45,6 +45,8 @@ def tune_steps(
     words = _lines(prompts) if prompts else tuned.known_prompts(pipeline.model, number)
     if not words:
         raise PromptError("This model does not tell the words of its captions; name a file of --prompts.")
+    path = out or pipeline.model.folder / FILE
+    require_writable(path)
     with Progress(quiet) as progress:
         progress.begin("tune", budget)
         found = tuned.tune_steps(
@@ -52,7 +54,6 @@ def tune_steps(
         )
         best = min(found.named, key=lambda name: found.named[name])
         progress.say(f"error {found.error:.4f}; of the named spacings {best} is best with {found.named[best]:.4f}")
-    path = out or pipeline.model.folder / FILE
     tuned.keep(path, pipeline.model, plan, found)
     print(path)
 

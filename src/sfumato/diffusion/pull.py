@@ -26,8 +26,8 @@ def pulled(denoise: Denoise, target: Tensor, strength: float | Tensor, data_std:
     def denoise_pulled(noisy: Tensor, level: Level) -> Tensor:
         clean = denoise(noisy, level)
         power = lay_out(strength, clean) if isinstance(strength, Tensor) else strength
-        signal, noise = level.like(clean).alpha.square(), level.like(clean).sigma.square()
-        spread = data_std**2 * noise / (noise + data_std**2 * signal)
+        signal, noise = level.alpha.square(), level.sigma.square()  # as they are: float16 has no square above 255
+        spread = lay_out(data_std**2 * noise / (noise + data_std**2 * signal), clean)
         share = power * spread / (1 + power * spread)
         return clean + share * (target - clean)
 

@@ -84,7 +84,10 @@ def tune(
 
     tables = {name: timetable(process, steps, spacing) for name, spacing in SPACINGS.items()}
     named = {name: run(levels, [(start(levels), None)])[0] for name, levels in tables.items()}
-    first = min((name for name in named if named[name] == named[name]), key=lambda name: named[name])
+    finite = [name for name in named if named[name] == named[name]]
+    if not finite:
+        raise ValueError("the denoiser gives no numbers at any of the named spacings, so that none can be tuned")
+    first = min(finite, key=lambda name: named[name])
     times = process.time(tables[first][:-1])
     error, states = run(at_times(process, times), [(start(tables[first]), None)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from sfumato.data.prompts import parse
@@ -95,7 +95,7 @@ class Request:
         self._whole("upsampler_steps", 0, MOST_STEPS)
         self._mixture()
         for text in self.texts:
-            _require_text(text)
+            require_text(text)
             parse(text, self.prompt_syntax, negative=text != self.prompt)
         if self.clip_skip is not None:
             self._whole("clip_skip", -100, 100)
@@ -134,6 +134,13 @@ class Request:
         for field in fields(self):
             if field.name not in (*EVERYWHERE, *known) and getattr(self, field.name) != field.default:
                 raise PromptError(f"{field.name} does nothing with the model {model}; leave it out.")
+
+    def without_idle(self, known: Collection[str]) -> Request:
+        """The same with defaults for what is not `known`: a recipe may be older than one that does nothing."""
+        idle: dict[str, Any] = {
+            field.name: field.default for field in fields(self) if field.name not in (*EVERYWHERE, *known)
+        }
+        return replace(self, **idle)
 
     @property
     def reading(self) -> Reading:
@@ -190,9 +197,10 @@ class Request:
 
     def _steps_suit_the_guidance(self) -> None:
         method = self.method
-        if self.guidance == "cfg++" and (method.order is None or method.evaluations > 1):
+        looks_twice = method.evaluations > 1 or self.solver == "pndm"  # in its first step
+        if self.guidance == "cfg++" and (method.order is None or looks_twice):
             raise PromptError(f"The guidance cfg++ takes a solver of one look a step without noise, not {self.solver}.")
-        if self.guidance == "apg" and method.evaluations > 1:
+        if self.guidance == "apg" and looks_twice:
             raise PromptError(f"The guidance apg takes a solver of one look a step, not {self.solver}.")
 
     def _mixture(self) -> None:
@@ -202,6 +210,8 @@ class Request:
         object.__setattr__(self, "mix", tuple(_pair(part, message) for part in self.mix))
         if self.mix_how not in MIXTURES:
             raise PromptError(f"There is no way to mix {self.mix_how!r}; there are {', '.join(MIXTURES)}.")
+        if self.mix_how != MIXTURES[0] and not self.mix:
+            raise PromptError("mix_how does nothing without a mix.")
         weights = [weight for _, weight in self.mix]
         least, most = (0, 1) if self.mix_how == "spherical" else (-10, 10)
         if not all(_is_number(weight) and least <= weight <= most for weight in weights):
@@ -250,7 +260,8 @@ class Request:
         return cls(**before | dict(values))
 
 
-def _require_text(text: Any) -> None:
+def require_text(text: Any) -> None:
+    """Refuse what is no prompt: PromptError says why."""
     if not isinstance(text, str) or len(text) > LONGEST_PROMPT:
         raise PromptError(f"A prompt is a text of at most {LONGEST_PROMPT} characters.")
     try:

@@ -12,7 +12,7 @@ from sfumato import __version__
 from sfumato.data.pictures import PictureError, fit, open_picture, to_image, to_tensor
 from sfumato.diffusion.sampling import last
 from sfumato.errors import PromptError
-from sfumato.pipelines.request import LONGEST_PROMPT, MOST_STEPS
+from sfumato.pipelines.request import MOST_STEPS, require_text
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.pipelines.ways.cold import Cold
 
@@ -33,8 +33,7 @@ def restored(
     """
     if not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
         raise PromptError(f"steps is a whole number from 1 to {MOST_STEPS}, not {steps!r}.")
-    if len(prompt) > LONGEST_PROMPT:
-        raise PromptError(f"A prompt is a text of at most {LONGEST_PROMPT} characters.")
+    require_text(prompt)
     pipeline = Pipeline.load(model, device)
     way = pipeline.way
     if not isinstance(way, Cold):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,11 @@ def settled(model: Model, request: Request) -> Request:
     """
     if request.times or request.spacing in (*SPACINGS, "own"):
         return request
+    solver, steps, command = request.solver, request.num_inference_steps, ["sfumato", "tune-steps", str(model.folder)]
     path = model.folder / FILE if request.spacing == "tuned" else Path(str(request.spacing))
-    times = read_steps(path, request.solver, request.num_inference_steps, model.fingerprint())
+    command += ["--steps", str(steps), "--solver", solver]
+    command += [] if request.spacing == "tuned" else ["--out", str(path)]
+    times = read_steps(path, solver, steps, model.fingerprint(), shlex.join(command))
     return replace(request, times=times)
 
 

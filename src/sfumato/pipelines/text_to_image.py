@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sfumato import __version__
 from sfumato.data.pictures import to_image
+from sfumato.data.prompts import parse
 from sfumato.devices import choose_device
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
@@ -123,9 +124,10 @@ class Pipeline:
             raise PromptError("At least one prompt is needed.")
         try:
             first = Request(prompts[0], secrets.randbits(32) if seed is None else seed, **settings)
-            first = settled(self.model, first)
         except TypeError as error:
             raise PromptError(f"There is no such setting: {error}") from error
+        first.require(self.way.takes, self.model.name)
+        first = settled(self.model, first)
         return [replace(first, prompt=one, seed=first.seed + i) for one in prompts for i in range(count)]
 
     def recipe(self, request: Request) -> dict[str, Any]:
@@ -140,7 +142,7 @@ class Pipeline:
     def replay(self, recipe: dict[str, Any]) -> Result:
         """Make a picture again from its recipe; CheckpointError when this is another model."""
         models.require_fingerprint(self.model.folder, recipe)
-        request = Request.from_dict(recipe.get("request", {}))
+        request = Request.from_dict(recipe.get("request", {})).without_idle(self.way.takes)
         for step in self.run([request]):
             last = step
         return Result(last.pictures(), [self.recipe(request)])
@@ -158,7 +160,7 @@ class Pipeline:
         """Generate a batch of requests that differ in prompt and seed at most."""
         batch = self.batch(requests)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
-            self._warn(text)
+            self._warn(text, batch.plan.prompt_syntax)
         for painting in self.way.paint(batch):
             yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
         if batch.plan.upsampler_steps:
@@ -236,15 +238,19 @@ class Pipeline:
             raise PromptError(f"{name} {side} is not a multiple of {unit} pixels, as this model needs; try {near}.")
         return side // upsampling
 
-    def _warn(self, prompt: str) -> None:
-        unknown, lost = self.model.tokenizer.unknown_words(prompt), self.model.tokenizer.truncated(prompt)
+    def _warn(self, prompt: str, syntax: str) -> None:
+        if not self.model.tokenizers:
+            return
+        tokenizer = self.model.tokenizer
+        pieces = (piece for branch in parse(prompt, syntax) for chunk in branch.chunks for piece in chunk)
+        unknown = [word for piece in pieces for word in tokenizer.unknown_words(piece.text)]
         if unknown:
-            words = ", ".join(f'"{word}"' for word in unknown)
+            words = ", ".join(f'"{word}"' for word in dict.fromkeys(unknown))
             message = f"The model {self.model.name} never saw these words in training: {words}. It will guess."
             warnings.warn(PromptWarning(message), stacklevel=2)
+        lost = tokenizer.truncated(prompt) if syntax == "diffusers" else None
         if lost:
-            length = self.model.tokenizer.length
-            message = f"The prompt is longer than the {length} tokens that the model reads; this is left out: {lost!r}"
+            message = f"The prompt is longer than the {tokenizer.length} tokens that are read; left out is: {lost!r}"
             warnings.warn(PromptWarning(message), stacklevel=2)
 
 

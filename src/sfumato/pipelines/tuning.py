@@ -45,8 +45,8 @@ def tune_steps(
     way = pipeline.way
     if not isinstance(way, Latents):
         raise PromptError(f"The steps of {model.name} cannot be tuned: it has no denoiser of latents or pixels.")
-    if plan.guidance == "cfg++":
-        raise PromptError("cfg++ depends on the steps, which are to be found; tune with another guidance.")
+    if plan.guidance in ("cfg++", "apg"):  # the one needs to know the steps, the other remembers those before
+        raise PromptError(f"{plan.guidance} depends on the steps, which are to be found; tune with another guidance.")
     side = way.base_size // way.factor
     process, shown = process_of(model, (side, side)), list(islice(cycle(prompts), pictures))
     with torch.inference_mode():

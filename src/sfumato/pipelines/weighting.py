@@ -14,7 +14,6 @@ A weight acts at its own token's place. What later tokens know of that word, by 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +22,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from sfumato.data.windows import MOST_WINDOWS, Frame, Window, empty
+from sfumato.data.windows import Frame, Window, empty
 from sfumato.errors import PromptError
 
 Encode = Callable[[Int64[Tensor, "1 t"]], tuple[Float[Tensor, "1 t d"], Float[Tensor, "1 p"] | None]]
@@ -77,23 +76,6 @@ def _weighed(
         return (multiplied * (exact.mean() / multiplied.mean())).to(states)
     moved = nothing.float() + weight * (exact - nothing.float())
     return torch.where(weight == 1, exact, moved).to(states)
-
-
-def same_length(contexts: Sequence[Float[Tensor, "t d"]]) -> list[Float[Tensor, "t2 d"]]:
-    """Contexts of several lengths, repeated to one length, for a denoiser that takes all branches at once.
-
-    Attention without a mask does not see how often all of its keys are repeated, so each context acts as it would
-    alone. Lengths are multiples of a window's.
-
-    Raises:
-        PromptError: the common length is more than 64 of the shortest contexts.
-    """
-    lengths = [len(context) for context in contexts]
-    whole = math.lcm(*lengths)
-    if whole > MOST_WINDOWS * min(lengths):
-        told = ", ".join(map(str, lengths))
-        raise PromptError(f"Prompts of {told} tokens have no short common multiple; make them more alike in length.")
-    return [context.repeat(whole // len(context), 1) for context in contexts]
 
 
 def layers_skipped(clip_skip: int | None, layers: int, usual: int = 0, profile: str = "sfumato") -> int:

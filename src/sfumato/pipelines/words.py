@@ -132,9 +132,7 @@ READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
 }
 
 
-def _read(
-    model: Model, name: str, branch: Branch, reading: Reading, usual: int = 0, *, first: bool = False
-) -> Encoded:
+def _read(model: Model, name: str, branch: Branch, reading: Reading, usual: int = 0, *, first: bool = False) -> Encoded:
     """What an encoder of CLIP makes of a branch; `usual` layers are left out, and then the last normalisation too.
 
     With `first` what is behind the first window is lost.

@@ -69,9 +69,11 @@ class Vectors:
         levels = method.route(timetable(diffusion.process, plan.num_inference_steps, SPACINGS[diffusion.spacing]))
         start = noise(torch.empty_like(prompts.states)) * levels.spread[0].item()
         passes = batch.pictures_a_pass
-        denoise = asked_for(
-            self.prior, diffusion, prompts, lambda text, _: self.encode([text]), plan, levels, pictures_a_pass=passes
-        )
+
+        def encode(text: str, negative: bool) -> Condition:
+            return self.encode([text])
+
+        denoise = asked_for(self.prior, diffusion, [(prompts, 1.0)], encode, plan, levels, pictures_a_pass=passes)
         steered = pulled(denoise, prompts.states.to(start), plan.pull, self.vae.spread.item())
         return sample(steered, start, levels, noise, method.step)
 
