@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
+from sfumato.networks.controlnet import ControlNet, ControlNetConfig
+from sfumato.networks.t2i_adapter import T2IAdapter, T2IAdapterConfig
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import UNetConfig
 from sfumato.networks.vae import AutoencoderConfig, AutoencoderKL
@@ -30,6 +32,18 @@ STABLE_DIFFUSION_XL = {
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     "upcast_attention": None,
     "use_linear_projection": True,
+}
+CONTROLNET_1 = {
+    "_class_name": "ControlNetModel",
+    "attention_head_dim": 8,
+    "class_embed_type": None,
+    "conditioning_embedding_out_channels": [16, 32, 96, 256],
+    "controlnet_conditioning_channel_order": "rgb",
+    "cross_attention_dim": 768,
+    "downsample_padding": 1,
+    "global_pool_conditions": False,
+    "mid_block_scale_factor": 1,
+    "resnet_time_scale_shift": "default",
 }
 STABLE_DIFFUSION_VAE = {
     "block_out_channels": [128, 256, 512, 512],
@@ -78,6 +92,9 @@ CLIP_L_IMAGE = {
         (UNet, UNetConfig, STABLE_DIFFUSION_1, 859_520_964),
         (UNet, UNetConfig, STABLE_DIFFUSION_2, 865_910_724),
         (UNet, UNetConfig, STABLE_DIFFUSION_XL, 2_567_463_684),
+        (ControlNet, ControlNetConfig, CONTROLNET_1, 361_279_120),
+        (T2IAdapter, T2IAdapterConfig, {"downscale_factor": 8}, 77_369_280),
+        (T2IAdapter, T2IAdapterConfig, {"downscale_factor": 16, "adapter_type": "full_adapter_xl"}, 79_028_160),
         (AutoencoderKL, AutoencoderConfig, STABLE_DIFFUSION_VAE, 83_653_863),
         (TextEncoder, TextConfig, CLIP_L_TEXT, 123_060_480),
         (TextEncoder, TextConfig, OPENCLIP_BIGG_TEXT, 694_659_840),

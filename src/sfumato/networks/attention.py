@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from sfumato.networks.extras import Context, ImagePrompt
+
 
 def attend(
     q: Float[Tensor, "b n c"],
@@ -50,7 +52,12 @@ class Attention(nn.Module):
         heads: number of heads.
         head_width: channels of one head.
         context_width: channels of the context; `width` when None.
+
+    Attributes:
+        number: which of a U-Net's cross-attentions this is; set by the U-Net.
     """
+
+    number = 0
 
     def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None):
         super().__init__()
@@ -68,17 +75,24 @@ class Attention(nn.Module):
         context: Float[Tensor, "b t d"] | None = None,
         bias: Float[Tensor, "b 1 1 t"] | None = None,
         blind: Bool[Tensor, " b"] | None = None,
+        images: Sequence[ImagePrompt] = (),
     ) -> Float[Tensor, "b n c"]:
         """Attends from `x` to `context`; `bias` as in `attend`.
 
         In the samples that are `blind` every token sees itself alone: the identity stands for the map of attention
         (Ahn et al. 2024). That is for attention of tokens to one another.
+
+        The same queries look at each of `images` too, and what they find is added (Ye et al. 2023, equation 5).
         """
         context = x if context is None else context
-        values = self.to_v(context)
-        mixed = attend(self.to_q(x), self.to_k(context), values, self.heads, bias)
+        queries, values = self.to_q(x), self.to_v(context)
+        mixed = attend(queries, self.to_k(context), values, self.heads, bias)
         if blind is not None:
             mixed = torch.where(blind[:, None, None], values, mixed)
+        for image in images:
+            if scale := image.scales[self.number]:
+                found = attend(queries, image.keys[self.number], image.values[self.number], self.heads)
+                mixed = mixed + scale * found
         return self.to_out(mixed)
 
 
@@ -126,20 +140,14 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.ff = FeedForward(width)
 
-    def forward(
-        self,
-        x: Float[Tensor, "b n c"],
-        context: Float[Tensor, "b t d"] | None,
-        bias: Float[Tensor, "b 1 1 t"] | None = None,
-        blind: Bool[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b n c"]:
-        """Keeps the shape; without a context the second attention looks at the pixels again.
+    def forward(self, x: Float[Tensor, "b n c"], context: Context) -> Float[Tensor, "b n c"]:
+        """Keeps the shape; without words the second attention looks at the pixels again.
 
-        The pixels of `blind` samples do not look at one another in the first.
+        The pixels of `context.blind` samples do not look at one another in the first.
         """
-        first = (context, bias) if self.only_cross else (None, None, blind)
+        first = (context.states, context.bias) if self.only_cross else (None, None, context.blind)
         x = x + self.attn1(self.norm1(x), *first)
-        x = x + self.attn2(self.norm2(x), context, bias)
+        x = x + self.attn2(self.norm2(x), context.states, context.bias, images=context.images)
         return x + self.ff(self.norm3(x))
 
 
@@ -178,19 +186,13 @@ class Transformer2DModel(nn.Module):
         )
         self.proj_out = nn.Linear(width, channels) if linear else nn.Conv2d(width, channels, 1)
 
-    def forward(
-        self,
-        x: Float[Tensor, "b c h w"],
-        context: Float[Tensor, "b t d"] | None,
-        bias: Float[Tensor, "b 1 1 t"] | None = None,
-        blind: Bool[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], context: Context) -> Float[Tensor, "b c h w"]:
         """Keeps the shape."""
         size = x.shape[-2:]
         tokens = self.norm(x)
         tokens = self.proj_in(to_tokens(tokens)) if self.linear else to_tokens(self.proj_in(tokens))
         for block in self.transformer_blocks:
-            tokens = block(tokens, context, bias, blind)
+            tokens = block(tokens, context)
         # The sum begins with x, so that its memory format is the result's.
         return x + (to_map(self.proj_out(tokens), size) if self.linear else self.proj_out(to_map(tokens, size)))
 

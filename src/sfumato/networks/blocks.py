@@ -87,15 +87,24 @@ class Upsample2D(nn.Module):
 
 
 class TimestepEmbedding(nn.Module):
-    """Two layers that turn the waves of a noise level, or any other vector, into an embedding."""
+    """Two layers that turn the waves of a noise level, or any other vector, into an embedding.
 
-    def __init__(self, inputs: int, width: int):
+    Args:
+        inputs: channels of the vector.
+        width: channels of the embedding.
+        condition_width: channels of another vector that may join the first, without a bias.
+    """
+
+    def __init__(self, inputs: int, width: int, condition_width: int | None = None):
         super().__init__()
         self.linear_1 = nn.Linear(inputs, width)
         self.linear_2 = nn.Linear(width, width)
+        self.cond_proj = nn.Linear(condition_width, inputs, bias=False) if condition_width else None
 
-    def forward(self, x: Float[Tensor, "b c"]) -> Float[Tensor, "b e"]:
-        """Gives (b, width)."""
+    def forward(self, x: Float[Tensor, "b c"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, "b e"]:
+        """Gives (b, width); `condition` is for an embedding that was made with its width."""
+        if condition is not None and self.cond_proj is not None:
+            x = x + self.cond_proj(condition)
         return self.linear_2(F.silu(self.linear_1(x)))
 
 

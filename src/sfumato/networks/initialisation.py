@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sfumato.networks.clip import ImageEncoder, TextEncoder
+from sfumato.networks.controlnet import ControlNet
 from sfumato.networks.unet import UNet
 from sfumato.networks.vae import AutoencoderKL
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
@@ -44,6 +45,8 @@ def table_of(network: nn.Module) -> Table:
     match network:
         case UNet():
             return UNET
+        case ControlNet():
+            return CONTROLNET
         case AutoencoderKL() | VectorAutoencoder():
             return AUTOENCODER
         case VectorDenoiser():
@@ -60,6 +63,13 @@ UNET: Table = {
     "*.conv2.*": 0,
     "*.proj_out.*": 0,
     "conv_out.*": 0,
+}
+
+# Zero convolutions: a new ControlNet changes nothing (Zhang et al. 2023, section 3.1).
+CONTROLNET: Table = {
+    "controlnet_down_blocks.*": 0,
+    "controlnet_mid_block.*": 0,
+    "controlnet_cond_embedding.conv_out.*": 0,
 }
 
 AUTOENCODER: Table = {

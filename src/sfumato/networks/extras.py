@@ -1,0 +1,85 @@
+"""What a U-Net takes from outside besides its sample: the words that its pixels look at, and what adapters add."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a ControlNet adds to a U-Net (Zhang et al. 2023, equation 2); those of several are added to each other.
+
+    Attributes:
+        down: for each state that the way down leaves for the way up, (b, k, h2, w2), or (b, k, 1, 1) for all pixels.
+        mid: for the state after the middle.
+    """
+
+    down: tuple[Float[Tensor, "b k h2 w2"], ...]
+    mid: Float[Tensor, "b k h2 w2"]
+
+    def __add__(self, other: Residuals) -> Residuals:
+        down = tuple(one + more for one, more in zip(self.down, other.down, strict=True))
+        return Residuals(down, self.mid + other.mid)
+
+    def added_to(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """Corrects the states that a way down leaves; ValueError if it is that of another U-Net."""
+        if len(skips) != len(self.down):
+            raise ValueError(f"residuals for {len(self.down)} states, but this U-Net has {len(skips)} on its way down")
+        return [skip + more for skip, more in zip(skips, self.down, strict=True)]
+
+
+@dataclass(frozen=True)
+class ImagePrompt:
+    """What an IP-Adapter shows to the pixels (Ye et al. 2023, equation 5), ready for every cross-attention of a U-Net.
+
+    Attributes:
+        keys: what the images offer, (b, t, c) for each cross-attention, in the order of `UNet.cross_attentions`.
+        values: what they give, likewise.
+        scales: how much of it each cross-attention takes; 0 takes none, 1 as much as in training.
+    """
+
+    keys: tuple[Float[Tensor, "b t c"], ...]
+    values: tuple[Float[Tensor, "b t c"], ...]
+    scales: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What adapters add to a U-Net, each kind as its network gives it; nothing by default.
+
+    Attributes:
+        residuals: of a `ControlNet`, or the sum of several.
+        features: of a `T2IAdapter`, one for each resolution, finest first; scaled and summed by the caller.
+        images: of IP-Adapters, one prompt for each.
+    """
+
+    residuals: Residuals | None = None
+    features: Sequence[Float[Tensor, "b k h2 w2"]] = ()
+    images: tuple[ImagePrompt, ...] = ()
+
+
+class Context(NamedTuple):
+    """What the pixels look at.
+
+    Attributes:
+        states: the words' states, (b, t, d).
+        bias: what hides words, as in `attend`.
+        blind: samples whose pixels do not look at one another, (b,).
+        images: what image prompts show.
+    """
+
+    states: Float[Tensor, "b t d"] | None = None
+    bias: Float[Tensor, "b 1 1 t"] | None = None
+    blind: Bool[Tensor, " b"] | None = None
+    images: tuple[ImagePrompt, ...] = ()
+
+
+def hiding(mask: Bool[Tensor, "b t"] | None, dtype: torch.dtype) -> Float[Tensor, "b 1 1 t"] | None:
+    """Hides words by a large finite number: where all are hidden, attention falls back to their average, not to NaN."""
+    return None if mask is None else (~mask).to(dtype)[:, None, None, :] * -10_000.0
