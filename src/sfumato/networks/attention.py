@@ -52,6 +52,7 @@ class Attention(nn.Module):
         heads: number of heads.
         head_width: channels of one head.
         context_width: channels of the context; `width` when None.
+        bias: whether queries, keys and values have one.
 
     Attributes:
         number: which of a U-Net's cross-attentions this is; set by the U-Net.
@@ -59,14 +60,16 @@ class Attention(nn.Module):
 
     number = 0
 
-    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None):
+    def __init__(
+        self, width: int, heads: int, head_width: int, context_width: int | None = None, *, bias: bool = False
+    ):
         super().__init__()
         inner = heads * head_width
         context_width = context_width or width
         self.heads = heads
-        self.to_q = nn.Linear(width, inner, bias=False)
-        self.to_k = nn.Linear(context_width, inner, bias=False)
-        self.to_v = nn.Linear(context_width, inner, bias=False)
+        self.to_q = nn.Linear(width, inner, bias=bias)
+        self.to_k = nn.Linear(context_width, inner, bias=bias)
+        self.to_v = nn.Linear(context_width, inner, bias=bias)
         self.to_out = nn.Sequential(nn.Linear(inner, width))
 
     def forward(
@@ -195,6 +198,14 @@ class Transformer2DModel(nn.Module):
             tokens = block(tokens, context)
         # The sum begins with x, so that its memory format is the result's.
         return x + (to_map(self.proj_out(tokens), size) if self.linear else self.proj_out(to_map(tokens, size)))
+
+
+def hiding(mask: Bool[Tensor, "b t"], dtype: torch.dtype) -> Float[Tensor, "b 1 1 t"]:
+    """Gives the bias that hides the words where `mask` is False.
+
+    It is a large finite number: where all are hidden, attention falls back to their average, not to NaN.
+    """
+    return (~mask).to(dtype)[:, None, None, :] * -10_000.0
 
 
 def to_tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:

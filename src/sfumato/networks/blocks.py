@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -92,20 +93,31 @@ class TimestepEmbedding(nn.Module):
     Args:
         inputs: channels of the vector.
         width: channels of the embedding.
-        condition_width: channels of another vector that may join the first, without a bias.
+        activation: between the layers.
+        condition_width: channels of another vector that joins the first.
     """
 
-    def __init__(self, inputs: int, width: int, condition_width: int | None = None):
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        activation: Callable[[Tensor], Tensor] = F.silu,
+        *,
+        condition_width: int | None = None,
+    ):
         super().__init__()
+        self.activation = activation
         self.linear_1 = nn.Linear(inputs, width)
         self.linear_2 = nn.Linear(width, width)
         self.cond_proj = nn.Linear(condition_width, inputs, bias=False) if condition_width else None
 
-    def forward(self, x: Float[Tensor, "b c"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, "b e"]:
-        """Gives (b, width); `condition` is for an embedding that was made with its width."""
-        if condition is not None and self.cond_proj is not None:
+    def forward(
+        self, x: Float[Tensor, "*b c"], condition: Float[Tensor, "*b k"] | None = None
+    ) -> Float[Tensor, "*b e"]:
+        """Gives (*b, width); `condition` is there if and only if `condition_width` is."""
+        if self.cond_proj is not None:
             x = x + self.cond_proj(condition)
-        return self.linear_2(F.silu(self.linear_1(x)))
+        return self.linear_2(self.activation(self.linear_1(x)))
 
 
 def sinusoids(

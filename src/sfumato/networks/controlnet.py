@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from sfumato.networks.attention import hiding
 from sfumato.networks.config import require
-from sfumato.networks.extras import Context, Residuals, hiding
+from sfumato.networks.extras import Context, Residuals
 from sfumato.networks.unet_config import WayDownConfig
 from sfumato.networks.way_down import WayDown
 
@@ -98,7 +99,7 @@ class ControlNet(WayDown):
         if self.config.controlnet_conditioning_channel_order == "bgr":
             control = control.flip(1)
         embedding = self.embed(sample, timestep, class_labels, added)
-        context = Context(encoder_hidden_states, hiding(mask, sample.dtype))
+        context = Context(encoder_hidden_states, None if mask is None else hiding(mask, sample.dtype))
         x, hint = self.conv_in(sample), self.controlnet_cond_embedding(control)
         if x.shape[-2:] != hint.shape[-2:]:
             edge = 2 ** (len(self.config.conditioning_embedding_out_channels) - 1)

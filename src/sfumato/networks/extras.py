@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -78,8 +77,3 @@ class Context(NamedTuple):
     bias: Float[Tensor, "b 1 1 t"] | None = None
     blind: Bool[Tensor, " b"] | None = None
     images: tuple[ImagePrompt, ...] = ()
-
-
-def hiding(mask: Bool[Tensor, "b t"] | None, dtype: torch.dtype) -> Float[Tensor, "b 1 1 t"] | None:
-    """Hides words by a large finite number: where all are hidden, attention falls back to their average, not to NaN."""
-    return None if mask is None else (~mask).to(dtype)[:, None, None, :] * -10_000.0

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from sfumato.networks.attention import Attention, BasicTransformerBlock
+from sfumato.networks.attention import Attention, BasicTransformerBlock, hiding
 from sfumato.networks.blocks import Upsample2D
 from sfumato.networks.config import per_block
-from sfumato.networks.extras import Context, Extras, hiding
+from sfumato.networks.extras import Context, Extras
 from sfumato.networks.unet_blocks import UpBlock
 from sfumato.networks.unet_config import UNetConfig
 from sfumato.networks.way_down import WayDown
@@ -87,7 +87,8 @@ class UNet(WayDown):
         words = encoder_hidden_states
         if self.encoder_hid_proj is not None:
             words = self.encoder_hid_proj(words)
-        seen = Context(words, hiding(mask, sample.dtype), images=extras.images)
+        bias = None if mask is None else hiding(mask, sample.dtype)
+        seen = Context(words, bias, images=extras.images)
         down, mid, up = (
             seen._replace(blind=blind) if station in blind_stations else seen for station in ("down", "mid", "up")
         )

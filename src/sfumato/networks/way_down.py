@@ -38,7 +38,7 @@ class WayDown(nn.Module):
         levels = range(len(channels))
 
         self.conv_in = nn.Conv2d(config.in_channels, channels[0], 3, padding=1)
-        self.time_embedding = TimestepEmbedding(channels[0], width, guidance_width)
+        self.time_embedding = TimestepEmbedding(channels[0], width, condition_width=guidance_width)
         self.class_embedding = _class_embedding(config, width)
         self.add_embedding = _added_embedding(config, width)
 
