@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+
+Rows = slice | Shaped[Tensor, " n"]  # some samples of a batch: a slice, their numbers, or whether each is one
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Residuals:
     def __add__(self, other: Residuals) -> Residuals:
         down = tuple(one + more for one, more in zip(self.down, other.down, strict=True))
         return Residuals(down, self.mid + other.mid)
+
+    def rows(self, which: Rows) -> Residuals:
+        """Gives those of some samples of the batch."""
+        return Residuals(tuple(state[which] for state in self.down), self.mid[which])
 
     def added_to(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """Corrects the states that a way down leaves; ValueError if it is that of another U-Net."""
@@ -47,6 +53,11 @@ class ImagePrompt:
     values: tuple[Float[Tensor, "b t c"], ...]
     scales: tuple[float, ...]
 
+    def rows(self, which: Rows) -> ImagePrompt:
+        """Gives the prompt of some samples of the batch."""
+        keys, values = (tuple(each[which] for each in of_layers) for of_layers in (self.keys, self.values))
+        return ImagePrompt(keys, values, self.scales)
+
 
 @dataclass(frozen=True)
 class Extras:
@@ -61,6 +72,12 @@ class Extras:
     residuals: Residuals | None = None
     features: Sequence[Float[Tensor, "b k h2 w2"]] = ()
     images: tuple[ImagePrompt, ...] = ()
+
+    def rows(self, which: Rows) -> Extras:
+        """Gives what is for some samples of the batch, for a pass of those alone."""
+        residuals = self.residuals and self.residuals.rows(which)
+        images = tuple(image.rows(which) for image in self.images)
+        return Extras(residuals, [feature[which] for feature in self.features], images)
 
 
 class Context(NamedTuple):
