@@ -53,6 +53,7 @@ class Attention(nn.Module):
         head_width: channels of one head.
         context_width: channels of the context; `width` when None.
         bias: whether queries, keys and values have one.
+        norm_context: whether the context is normalised first.
 
     Attributes:
         number: which of a U-Net's cross-attentions this is; set by the U-Net.
@@ -61,12 +62,20 @@ class Attention(nn.Module):
     number = 0
 
     def __init__(
-        self, width: int, heads: int, head_width: int, context_width: int | None = None, *, bias: bool = False
+        self,
+        width: int,
+        heads: int,
+        head_width: int,
+        context_width: int | None = None,
+        *,
+        bias: bool = False,
+        norm_context: bool = False,
     ):
         super().__init__()
         inner = heads * head_width
         context_width = context_width or width
         self.heads = heads
+        self.norm_cross = nn.LayerNorm(context_width) if norm_context else None
         self.to_q = nn.Linear(width, inner, bias=bias)
         self.to_k = nn.Linear(context_width, inner, bias=bias)
         self.to_v = nn.Linear(context_width, inner, bias=bias)
@@ -88,6 +97,8 @@ class Attention(nn.Module):
         The same queries look at each of `images` too, and what they find is added (Ye et al. 2023, equation 5).
         """
         context = x if context is None else context
+        if self.norm_cross is not None:
+            context = self.norm_cross(context)
         queries, values = self.to_q(x), self.to_v(context)
         mixed = attend(queries, self.to_k(context), values, self.heads, bias)
         if blind is not None:
