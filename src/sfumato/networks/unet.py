@@ -35,7 +35,7 @@ class UNet(WayDown):
             here, finest = channels[level], level == 0
             layers = per_block(config.layers_per_block, len(channels))[level] + 1
             resnets = [self._resnet((below if i == 0 else here) + skips.pop(), here) for i in range(layers)]
-            attentions = self._transformers(level, block_type, layers)
+            attentions = self._transformers(level, block_type, per_block(config.depths_up[level], layers))
             self.up_blocks.append(UpBlock(resnets, attentions, [] if finest else [Upsample2D(here)]))
             below = here
 

@@ -19,6 +19,8 @@ PER_BLOCK = (
 )
 CLASSES = (None, "timestep", "identity", "projection", "simple_projection")
 
+Depths = tuple[int | tuple[int, ...], ...]  # of transformers: one for each block, or for each of a block's layers
+
 
 @dataclass(frozen=True)
 class WayDownConfig(Config):
@@ -41,7 +43,7 @@ class WayDownConfig(Config):
     norm_num_groups: int = 32
     norm_eps: float = 1e-5
     cross_attention_dim: int | tuple[int, ...] = 1280
-    transformer_layers_per_block: int | tuple[int, ...] = 1
+    transformer_layers_per_block: int | Depths = 1
     attention_head_dim: int | tuple[int, ...] = 8
     use_linear_projection: bool = False
     upcast_attention: bool | None = False
@@ -60,6 +62,7 @@ class WayDownConfig(Config):
         for name in PER_BLOCK:
             right = len(per_block(getattr(self, name), blocks)) == blocks
             require(right, self, name, why=f"must be one value, or one for each of {blocks} blocks")
+        self._require_depths("transformer_layers_per_block", self.depths)
         require(self.mid_block_type in MID, self, "mid_block_type", why=f"must be one of {MID}")
         require(self.class_embed_type in CLASSES, self, "class_embed_type", why=f"must be one of {CLASSES}")
         require(self.addition_embed_type in (None, "text_time"), self, "addition_embed_type", why="must be text_time")
@@ -73,6 +76,20 @@ class WayDownConfig(Config):
         blocks = len(self.block_out_channels)
         right = len(getattr(self, name)) == blocks and set(getattr(self, name)) <= set(known)
         require(right, self, name, why=f"must be {blocks} of {', '.join(known)}")
+
+    def _require_depths(self, name: str, depths: Depths, *, more: int = 0) -> None:
+        """Each block's is one depth, or one for each of its layers, of which there are `more` on the way up."""
+        layers = per_block(self.layers_per_block, len(self.block_out_channels))
+        right = len(depths) == len(layers) and all(
+            len(per_block(depth, count + more)) == count + more for depth, count in zip(depths, layers, strict=True)
+        )
+        require(right, self, name, why="must be one depth, or one for each layer, of each block")
+
+    @property
+    def depths(self) -> Depths:
+        """How many blocks the transformers of each resolution have on the way down."""
+        depth = self.transformer_layers_per_block
+        return depth if isinstance(depth, tuple) else (depth,) * len(self.block_out_channels)
 
     @property
     def factor(self) -> int:
@@ -102,13 +119,15 @@ class UNetConfig(WayDownConfig):
 
     Tuples and the oddities of some names are as in `WayDownConfig`. `time_cond_proj_dim` is the width of what models
     that are distilled with guidance are told of it (Luo et al. 2023, section 4.2); `encoder_hid_dim` is that of words'
-    states which have to be projected to `cross_attention_dim` first.
+    states which have to be projected to `cross_attention_dim` first. `reverse_transformer_layers_per_block` is for a
+    way up that is not as deep as the way down, coarsest first.
     """
 
     sample_size: int | tuple[int, int] | None = None
     out_channels: int = 4
     center_input_sample: bool = False
     up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
+    reverse_transformer_layers_per_block: Depths | None = None
     dropout: float = 0.0
     time_cond_proj_dim: int | None = None
     encoder_hid_dim: int | None = None
@@ -117,12 +136,23 @@ class UNetConfig(WayDownConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_stations("up_block_types", UP)
+        names = "transformer_layers_per_block", "reverse_transformer_layers_per_block"
+        told = self.reverse_transformer_layers_per_block is not None
+        plain = all(isinstance(depth, int) for depth in self.depths)
+        require(told or plain, self, *names, why="depths of single layers on the way down need those of the way up")
+        self._require_depths(names[told], self.depths_up, more=1)
         require(self.encoder_hid_dim_type in (None, "text_proj"), self, "encoder_hid_dim_type", why="must be text_proj")
         if self.encoder_hid_dim_type:
             require(self.encoder_hid_dim is not None, self, "encoder_hid_dim", why="must be given")
         if self.encoder_hid_dim:
             one = isinstance(self.cross_attention_dim, int)
             require(one, self, "cross_attention_dim", "encoder_hid_dim", why="words are projected to one width")
+
+    @property
+    def depths_up(self) -> Depths:
+        """How many they have on the way up, finest first."""
+        backwards = self.reverse_transformer_layers_per_block
+        return self.depths if backwards is None else backwards[::-1]
 
     def fixed(self) -> dict[str, Any]:
         """Gives the reference's keys that have one supported value."""
@@ -137,7 +167,6 @@ class UNetConfig(WayDownConfig):
             "mid_block_only_cross_attention": None,
             "resnet_out_scale_factor": 1.0,
             "resnet_skip_time_act": False,
-            "reverse_transformer_layers_per_block": None,
             "time_embedding_act_fn": None,
             "time_embedding_dim": None,
             "time_embedding_type": "positional",

@@ -48,13 +48,14 @@ class WayDown(nn.Module):
             here, coarsest = channels[level], level == levels[-1]
             layers = per_block(config.layers_per_block, len(channels))[level]
             resnets = [self._resnet(self.skip_channels[-1] if i == 0 else here, here) for i in range(layers)]
-            attentions = self._transformers(level, block_type, layers)
+            attentions = self._transformers(level, block_type, per_block(config.depths[level], layers))
             self.down_blocks.append(DownBlock(resnets, attentions, [] if coarsest else [Downsample2D(here)]))
             self.skip_channels += [here] * (layers + (not coarsest))
 
         self.mid_block = None
         if config.mid_block_type is not None:
-            attentions = [self._transformer(-1)] if config.mid_block_type == "UNetMidBlock2DCrossAttn" else []
+            depth = per_block(config.depths[-1], 1)[0]
+            attentions = [self._transformer(-1, depth)] if config.mid_block_type == "UNetMidBlock2DCrossAttn" else []
             resnets = [self._resnet(channels[-1], channels[-1]) for _ in range(1 + len(attentions))]
             self.mid_block = MidBlock(resnets, attentions)
 
@@ -107,18 +108,18 @@ class WayDown(nn.Module):
         width, groups = 4 * config.block_out_channels[0], config.norm_num_groups
         return ResnetBlock2D(inputs, outputs, width, groups=groups, eps=config.norm_eps, dropout=self._dropout)
 
-    def _transformers(self, level: int, block_type: str, count: int) -> list[Transformer2DModel]:
+    def _transformers(self, level: int, block_type: str, depths: Sequence[int]) -> list[Transformer2DModel]:
         only_cross = per_block(self.config.only_cross_attention, len(self.config.block_out_channels))[level]
-        count = count if block_type.startswith("CrossAttn") else 0
-        return [self._transformer(level, only_cross=only_cross) for _ in range(count)]
+        depths = depths if block_type.startswith("CrossAttn") else ()
+        return [self._transformer(level, depth, only_cross=only_cross) for depth in depths]
 
-    def _transformer(self, level: int, *, only_cross: bool = False) -> Transformer2DModel:
+    def _transformer(self, level: int, depth: int, *, only_cross: bool = False) -> Transformer2DModel:
         config, blocks = self.config, len(self.config.block_out_channels)
         return Transformer2DModel(
             config.block_out_channels[level],
             per_block(config.attention_head_dim, blocks)[level],
             per_block(config.cross_attention_dim, blocks)[level],
-            depth=per_block(config.transformer_layers_per_block, blocks)[level],
+            depth=depth,
             groups=config.norm_num_groups,
             linear=config.use_linear_projection,
             only_cross=only_cross,
