@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -68,17 +68,14 @@ def file(path, kind, unet):
 
 
 def opened_by_diffusers(reference, *paths):
-    """As `load_ip_adapter` of diffusers does: the two halves of a file by their prefixes."""
-    halves = []
-    for path in paths:
-        tensors = load_file(path)
-        halves.append(
-            {
-                half: {key.removeprefix(f"{half}."): value for key, value in tensors.items() if key.startswith(half)}
-                for half in ("image_proj", "ip_adapter")
-            }
-        )
-    reference._load_ip_adapter_weights(halves, low_cpu_mem_usage=False)
+    """A pipeline of the U-Net alone, into which diffusers has loaded the files."""
+    pipeline = StableDiffusionPipeline(
+        None, None, None, reference, DDIMScheduler(), None, None, None, requires_safety_checker=False
+    )
+    names = [path.name for path in paths]
+    folder = str(paths[0].parent)
+    pipeline.load_ip_adapter(folder, subfolder="", weight_name=names, image_encoder_folder=None)
+    return pipeline
 
 
 def pictures(kind, batch=2, count=1):
@@ -93,17 +90,6 @@ def positional():
     return torch.randn(2, 4, 8, 6), torch.tensor([3.0, 700.0]), torch.randn(2, 5, WIDTH)
 
 
-def set_scales(reference, *scales):
-    """As `set_ip_adapter_scale` of diffusers does, with its expanded form: scales by beginnings of layers' names."""
-    for name, processor in reference.attn_processors.items():
-        if hasattr(processor, "scale"):
-            for i, scale in enumerate(scales):
-                fitting = (
-                    [s for key, s in scale.items() if name.startswith(key)] if isinstance(scale, dict) else [scale]
-                )
-                processor.scale[i] = fitting[-1] if fitting else 0.0
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("config", [SMALL, LARGE])
@@ -111,11 +97,11 @@ def set_scales(reference, *scales):
 def test_a_file_gives_the_references_numbers(kind, config, count, tmp_path):
     unet, reference = networks(config)
     path = file(tmp_path / "ip-adapter.safetensors", kind, unet)
-    opened_by_diffusers(reference, path)
+    pipeline = opened_by_diffusers(reference, path)
     given, seen = positional(), pictures(kind, count=count)
     adapter = load_ip_adapter(path, unet)
     for scale in (1.0, 0.6):
-        set_scales(reference, scale)
+        pipeline.set_ip_adapter_scale(scale)
         out = unet(*given, extras=Extras(images=(adapter(seen, scale),)))
         torch.testing.assert_close(out, theirs(reference, given, [seen]), atol=1e-5, rtol=1e-5)
         assert (out - unet(*given)).abs().max() > 1e-3
@@ -125,10 +111,12 @@ def test_a_file_gives_the_references_numbers(kind, config, count, tmp_path):
 def test_several_adapters_with_scales_of_their_own_for_parts_of_the_network(tmp_path):
     unet, reference = networks(LARGE)
     paths = [file(tmp_path / f"{kind}.safetensors", kind, unet) for kind in ("base", "plus")]
-    opened_by_diffusers(reference, *paths)
+    pipeline = opened_by_diffusers(reference, *paths)
     given, seen = positional(), [pictures("base"), pictures("plus")]
     scales = ({"up_blocks.0.attentions.1": 0.7}, {"down_blocks.2": 0.4, "mid_block": 1.2})
-    set_scales(reference, *scales)
+    pipeline.set_ip_adapter_scale(
+        [{"up": {"block_0": [0.0, 0.7, 0.0]}}, {"down": {"block_1": 0.0, "block_2": 0.4}, "mid": 1.2}]
+    )
     adapters = [load_ip_adapter(path, unet) for path in paths]
     prompts = tuple(adapter(one, scale) for adapter, one, scale in zip(adapters, seen, scales, strict=True))
     out = unet(*given, extras=Extras(images=prompts))

@@ -6,6 +6,7 @@ import torch
 from sfumato.networks.extras import Extras, ImagePrompt, Residuals
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import unet_config
+from sfumato.networks.way_down import guidance_waves
 
 
 @pytest.fixture
@@ -51,3 +52,22 @@ def test_cross_attentions_are_counted_down_up_and_in_the_middle(unet):
     names = list(unet.cross_attentions())
     assert [name.split(".")[0] for name in names] == ["down_blocks"] * 2 + ["up_blocks"] * 4 + ["mid_block"]
     assert all(name in dict(unet.named_modules()) for name in names)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions_are_kept(dtype):
+    torch.manual_seed(0)
+    config = unet_config((16, 32), attention=(True, True), cross_attention_dim=12, time_cond_proj_dim=6)
+    exact = UNet(config).eval().requires_grad_(False)
+    sample, words, told = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 12), guidance_waves(torch.tensor([1.0, 7.5]), 6)
+    extras = everything(exact, 2)
+    expected = exact(sample, 7.0, words, timestep_cond=told, extras=extras)
+    (image,) = extras.images
+    other = Extras(
+        Residuals(tuple(state.to(dtype) for state in extras.residuals.down), extras.residuals.mid.to(dtype)),
+        [feature.to(dtype) for feature in extras.features],
+        (ImagePrompt(*(tuple(each.to(dtype) for each in all_) for all_ in (image.keys, image.values)), image.scales),),
+    )
+    made = exact.to(dtype)(sample.to(dtype), 7.0, words.to(dtype), timestep_cond=told, extras=other)
+    assert made.dtype == dtype
+    torch.testing.assert_close(made.float(), expected, atol=0.1 if dtype == torch.bfloat16 else 1e-4, rtol=0)

@@ -181,7 +181,8 @@ class KUNet(nn.Module):
         if (timestep_cond is None) != (self.config.time_cond_proj_dim is None):
             raise ValueError("timestep_cond: needed by networks with time_cond_proj_dim, and by no others")
         t = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).expand(len(sample))
-        embedding = F.gelu(self.time_embedding(self.time_proj(t).to(sample.dtype), timestep_cond))
+        condition = None if timestep_cond is None else timestep_cond.to(sample.dtype)
+        embedding = F.gelu(self.time_embedding(self.time_proj(t).to(sample.dtype), condition))
         told = (embedding, encoder_hidden_states, None if mask is None else hiding(mask, sample.dtype))
 
         x = self.conv_in(sample)

@@ -72,7 +72,8 @@ class WayDown(nn.Module):
         if (timestep_cond is None) != (self.time_embedding.cond_proj is None):
             raise ValueError("timestep_cond: needed by networks with time_cond_proj_dim, and by no others")
         t = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).expand(len(sample))
-        embedding = self.time_embedding(self._waves(t, config.block_out_channels[0]).to(sample.dtype), timestep_cond)
+        told = None if timestep_cond is None else timestep_cond.to(sample.dtype)
+        embedding = self.time_embedding(self._waves(t, config.block_out_channels[0]).to(sample.dtype), told)
         if self.class_embedding is not None:
             if class_labels is None:
                 raise ValueError("class_labels: this network is conditioned on classes and needs them")
