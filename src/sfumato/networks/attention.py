@@ -50,16 +50,19 @@ class Attention(nn.Module):
         heads: number of heads.
         head_width: channels of one head.
         context_width: channels of the context; `width` when None.
+        bias: whether queries, keys and values have one.
     """
 
-    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None):
+    def __init__(
+        self, width: int, heads: int, head_width: int, context_width: int | None = None, *, bias: bool = False
+    ):
         super().__init__()
         inner = heads * head_width
         context_width = context_width or width
         self.heads = heads
-        self.to_q = nn.Linear(width, inner, bias=False)
-        self.to_k = nn.Linear(context_width, inner, bias=False)
-        self.to_v = nn.Linear(context_width, inner, bias=False)
+        self.to_q = nn.Linear(width, inner, bias=bias)
+        self.to_k = nn.Linear(context_width, inner, bias=bias)
+        self.to_v = nn.Linear(context_width, inner, bias=bias)
         self.to_out = nn.Sequential(nn.Linear(inner, width))
 
     def forward(
@@ -95,13 +98,26 @@ class GEGLU(nn.Module):
         return value * F.gelu(gate)
 
 
-class FeedForward(nn.Module):
-    """Two layers on each token alone, four times wider in between."""
+class GELU(nn.Module):
+    """A linear layer and a GELU, by its approximation with tanh (Hendrycks & Gimpel 2016, section 2)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, inner: int):
         super().__init__()
+        self.proj = nn.Linear(width, inner)
+
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n e"]:
+        """Widens (b, n, width) to (b, n, inner)."""
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Two layers on each token alone, four times wider in between; the first is gated (`GEGLU`) or not (`GELU`)."""
+
+    def __init__(self, width: int, *, gated: bool = True):
+        super().__init__()
+        first = GEGLU(width, 4 * width) if gated else GELU(width, 4 * width)
         # The identity stands where the reference has a dropout, so that the last layer is number 2.
-        self.net = nn.Sequential(GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
+        self.net = nn.Sequential(first, nn.Identity(), nn.Linear(4 * width, width))
 
     def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Keeps the shape."""
@@ -193,6 +209,14 @@ class Transformer2DModel(nn.Module):
             tokens = block(tokens, context, bias, blind)
         # The sum begins with x, so that its memory format is the result's.
         return x + (to_map(self.proj_out(tokens), size) if self.linear else self.proj_out(to_map(tokens, size)))
+
+
+def hiding(mask: Bool[Tensor, "b t"], dtype: torch.dtype) -> Float[Tensor, "b 1 1 t"]:
+    """Gives the bias that hides the words where `mask` is False.
+
+    It is a large finite number: where all are hidden, attention falls back to their average, not to NaN.
+    """
+    return (~mask).to(dtype)[:, None, None, :] * -10_000.0
 
 
 def to_tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:

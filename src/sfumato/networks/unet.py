@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from sfumato.networks.attention import Transformer2DModel
+from sfumato.networks.attention import Transformer2DModel, hiding
 from sfumato.networks.blocks import Downsample2D, ResnetBlock2D, TimestepEmbedding, Upsample2D, sinusoids
 from sfumato.networks.config import per_block
 from sfumato.networks.unet_blocks import DownBlock, MidBlock, UpBlock
@@ -113,7 +113,7 @@ class UNet(nn.Module):
             ValueError: `class_labels` or `added` is missing.
         """
         embedding = F.silu(self.embed(sample, timestep, class_labels, added))
-        bias = None if mask is None else _bias(mask, sample.dtype)
+        bias = None if mask is None else hiding(mask, sample.dtype)
         down, mid, up = (blind if station in blind_stations else None for station in ("down", "mid", "up"))
         x = self.conv_in(2 * sample - 1 if self.config.center_input_sample else sample)
 
@@ -172,8 +172,3 @@ def _class_embedding(config: UNetConfig, width: int) -> nn.Module | None:
 
 def _added_embedding(config: UNetConfig, width: int) -> TimestepEmbedding | None:
     return TimestepEmbedding(config.class_width, width) if config.addition_embed_type == "text_time" else None
-
-
-def _bias(mask: Bool[Tensor, "b t"], dtype: torch.dtype) -> Float[Tensor, "b 1 1 t"]:
-    """Hides words by a large finite number: where all are hidden, attention falls back to their average, not to NaN."""
-    return (~mask).to(dtype)[:, None, None, :] * -10_000.0
