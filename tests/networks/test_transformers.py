@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel, PixArtTransformer2DModel, SD3Transformer2DModel
+from diffusers import DiTTransformer2DModel, FluxTransformer2DModel, PixArtTransformer2DModel, SD3Transformer2DModel
 from diffusers.pipelines.flux.pipeline_flux import FluxPipeline
 
 from sfumato.errors import CheckpointError
+from sfumato.networks.dit import DiT, DiTConfig
 from sfumato.networks.flux import FluxConfig, FluxTransformer, rotation_of
+from sfumato.networks.initialisation import initialise
 from sfumato.networks.patches import angles
 from sfumato.networks.pixart import PixArtConfig, PixArtTransformer
 from sfumato.networks.sd3 import SD3Config, SD3Transformer
@@ -50,6 +52,16 @@ PIXART: dict[str, Any] = {
     "caption_channels": STATE,
     "norm_num_groups": 4,
 }
+DIT: dict[str, Any] = {
+    "sample_size": 8,
+    "in_channels": 3,
+    "out_channels": 6,
+    "num_layers": 2,
+    "attention_head_dim": 12,
+    "num_attention_heads": 3,
+    "num_embeds_ada_norm": 4,
+    "norm_num_groups": 4,
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,7 @@ FAMILIES = {
     "sd3": Family(SD3Transformer2DModel, SD3Transformer, SD3Config),
     "flux": Family(FluxTransformer2DModel, FluxTransformer, FluxConfig),
     "pixart": Family(PixArtTransformer2DModel, PixArtTransformer, PixArtConfig),
+    "dit": Family(DiTTransformer2DModel, DiT, DiTConfig),
 }
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "like stable diffusion 3": ("sd3", SD3),
@@ -85,6 +98,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "pixart without variance": ("pixart", PIXART | {"out_channels": None, "attention_bias": False}),
     "pixart with states as they are": ("pixart", PIXART | {"caption_channels": None, "cross_attention_dim": STATE}
                                        | {"patch_size": 1, "num_attention_heads": 5, "attention_head_dim": 4}),
+    "like dit": ("dit", DIT),
+    "dit without variance": ("dit", DIT | {"out_channels": None, "attention_bias": False, "norm_eps": 1e-3}),
 }  # fmt: skip
 
 
@@ -95,6 +110,9 @@ def inputs(config, size=(8, 8), batch=2, seed=1):
     patch = config.factor if size == (8, 8) else 1
     edges = [edge // 2 * patch if patch > 2 else edge for edge in size]
     sample = torch.randn(batch, channels, *edges, generator=draw)
+    timestep = torch.tensor([987.25, 31.0])[-batch:]
+    if isinstance(config, DiTConfig):
+        return (sample, timestep), {"class_labels": torch.tensor([4, 1])[-batch:]}
     states = torch.randn(batch, WORDS, STATE, generator=draw)
     more: dict[str, Any] = {}
     if isinstance(config, PixArtConfig):
@@ -105,26 +123,31 @@ def inputs(config, size=(8, 8), batch=2, seed=1):
         more["pooled"] = torch.randn(batch, POOLED, generator=draw)
         if isinstance(config, FluxConfig) and config.guidance_embeds:
             more["guidance"] = torch.tensor([3.5, 1.25])[-batch:]
-    return (sample, torch.tensor([987.25, 31.0])[-batch:], states), more
+    return (sample, timestep, states), more
 
 
-def answer(reference, sample, timestep, states, *, pooled=None, guidance=None, mask=None, picture_size=None):
+def answer(reference, sample, timestep, states=None, *, pooled=None, guidance=None, mask=None, **more):
     """Calls diffusers' network as its pipeline does."""
     b, _, h, w = sample.shape
+    if isinstance(reference, DiTTransformer2DModel):
+        return mean_of(reference(sample, timestep, more["class_labels"]).sample, sample)
     if isinstance(reference, SD3Transformer2DModel):
         return reference(sample, states, pooled, timestep).sample
     if isinstance(reference, PixArtTransformer2DModel):
         added = {"resolution": None, "aspect_ratio": None}
-        if picture_size is not None:
-            ratio = picture_size[:, :1] / picture_size[:, 1:]
-            added = {"resolution": picture_size.float(), "aspect_ratio": ratio}
-        out = reference(sample, states, timestep, added, encoder_attention_mask=mask).sample
-        return out.chunk(2, dim=1)[0] if reference.config.out_channels == 2 * sample.shape[1] else out
+        if "picture_size" in more:
+            edges = more["picture_size"].float()
+            added = {"resolution": edges, "aspect_ratio": edges[:, :1] / edges[:, 1:]}
+        return mean_of(reference(sample, states, timestep, added, encoder_attention_mask=mask).sample, sample)
     tokens = FluxPipeline._pack_latents(sample, b, sample.shape[1], h, w)
     places = FluxPipeline._prepare_latent_image_ids(b, h // 2, w // 2, sample.device, sample.dtype)
     at_zero = torch.zeros(states.shape[1], 3)
     out = reference(tokens, states, pooled, timestep / 1000, places, at_zero, guidance).sample
     return FluxPipeline._unpack_latents(out, h, w, vae_scale_factor=1)
+
+
+def mean_of(out, sample):
+    return out.chunk(2, dim=1)[0] if out.shape[1] == 2 * sample.shape[1] else out
 
 
 def close(ours, theirs):
@@ -203,13 +226,15 @@ def test_one_number_serves_the_whole_batch(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_condition_is_heard(variant):
     network = make(variant)
-    (sample, timestep, states), more = inputs(network.config)
-    before = network(sample, timestep, states, **more)
-    assert not torch.allclose(network(sample, timestep - 20, states, **more), before, atol=1e-4)
+    (sample, timestep, *states), more = inputs(network.config)
+    before = network(sample, timestep, *states, **more)
+    assert not torch.allclose(network(sample, timestep - 20, *states, **more), before, atol=1e-4)
     for name, value in more.items():
-        other = ~value if name == "mask" else value * 1.5 + 1
-        assert not torch.allclose(network(sample, timestep, states, **more | {name: other}), before, atol=1e-5), name
-    assert not torch.allclose(network(sample, timestep, states + 1, **more), before, atol=1e-5)
+        other = {"mask": torch.logical_not, "class_labels": lambda labels: labels - 1}.get(name, lambda x: x * 1.5 + 1)
+        changed = network(sample, timestep, *states, **more | {name: other(value)})
+        assert not torch.allclose(changed, before, atol=1e-5), name
+    if states:
+        assert not torch.allclose(network(sample, timestep, states[0] + 1, **more), before, atol=1e-5)
 
 
 @torch.no_grad()
@@ -219,10 +244,10 @@ def test_half_the_precision_gives_about_the_same(variant):
     positional, more = inputs(network.config)
     exact = network(*positional, **more)
     network = network.to(torch.bfloat16)
-    sample, timestep, states = positional
+    sample, timestep, *states = positional
     if "pooled" in more:
         more["pooled"] = more["pooled"].bfloat16()
-    rounded = network(sample.bfloat16(), timestep, states.bfloat16(), **more)
+    rounded = network(sample.bfloat16(), timestep, *(x.bfloat16() for x in states), **more)
     assert rounded.dtype == torch.bfloat16
     assert (rounded.float() - exact).norm() < 0.05 * exact.norm()
 
@@ -236,6 +261,25 @@ def test_words_that_a_mask_hides_have_no_effect():
     close(network(sample, timestep, states, **more), out)
     states[0, 2] += 10
     assert not torch.allclose(network(sample, timestep, states, **more)[0], out[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "variant", ["like stable diffusion 3.5 medium", "like flux dev", "like pixart alpha", "like dit"]
+)
+def test_a_new_network_starts_from_zero_and_all_that_is_heard_learns_within_six_steps(variant):
+    network = initialise(make(variant)).requires_grad_(True)
+    positional, more = inputs(network.config)
+    assert not network(*positional, **more).any()
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(6):  # the zeros open one after the other
+        optimiser.zero_grad()
+        (network(*positional, **more) - positional[0]).square().mean().backward()
+        optimiser.step()
+    # What the words ask for in the last block is not listened to, nor is what shifts all keys alike.
+    deaf = {f"transformer_blocks.2.attn.{name}" for name in ("add_q_proj.weight", "add_q_proj.bias")}
+    deaf |= {"transformer_blocks.2.attn.norm_added_q.weight"}
+    silent = {name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-12}
+    assert {name for name in silent if not name.endswith("to_k.bias")} == deaf & set(network.state_dict())
 
 
 def test_rotated_queries_and_keys_match_by_how_far_apart_they_lie():
@@ -281,6 +325,7 @@ def test_a_map_beyond_the_known_positions_is_refused():
         ("like flux schnell", "pooled"),
         ("like flux dev", "guidance"),
         ("like pixart alpha", "picture_size"),
+        ("like dit", "class_labels"),
     ],
 )
 def test_a_missing_condition_is_named(variant, missing):
@@ -313,6 +358,9 @@ def test_a_missing_condition_is_named(variant, missing):
         (PixArtConfig, "interpolation_scale", 0),
         (PixArtConfig, "num_attention_heads", 17),
         (PixArtConfig, "caption_channels", "many"),
+        (DiTConfig, "norm_type", "ada_norm_single"),
+        (DiTConfig, "num_embeds_ada_norm", None),
+        (DiTConfig, "num_layers", 100_000),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(config, key, value):
@@ -322,8 +370,9 @@ def test_what_is_not_supported_is_refused_by_name(config, key, value):
     assert repr(value) in str(error.value)
 
 
-def test_files_of_old_name_pixart_by_its_kind_of_norm():
+def test_files_of_old_name_transformers_by_their_kind_of_norm():
     old = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single", "num_vector_embeds": None}
     assert PixArtConfig.from_dict(old) == PixArtConfig()
+    assert DiTConfig.from_dict(old | {"norm_type": "ada_norm_zero"}) == DiTConfig()
     with pytest.raises(CheckpointError, match="_class_name"):
         PixArtConfig.from_dict({"_class_name": "Transformer2DModel", "norm_type": "layer_norm"})

@@ -104,3 +104,13 @@ def unpatched(tokens: Float[Tensor, "b n k"], size: Size, patch: int) -> Float[T
     """Lays tokens out as a map again; a token holds its patch pixel by pixel, each with all its channels."""
     channels_first = tokens.unflatten(-1, (patch * patch, -1)).transpose(-1, -2).flatten(2)
     return F.pixel_shuffle(to_map(channels_first, size), patch)
+
+
+def without_variance(predicted: Float[Tensor, "b k h w"], sample: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Leaves out the second half of the channels where they are twice the sample's.
+
+    They say where between its bounds the variance of a step lies (Nichol & Dhariwal 2021, equation 15), which no
+    solver here asks for.
+    """
+    channels = sample.shape[1]
+    return predicted[:, :channels] if predicted.shape[1] == 2 * channels else predicted

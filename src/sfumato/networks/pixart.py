@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sfumato.networks.attention import Attention, FeedForward, hiding
 from sfumato.networks.blocks import TimestepEmbedding
 from sfumato.networks.config import Config, divides, require
-from sfumato.networks.patches import PatchEmbed, patches, unpatched
+from sfumato.networks.patches import PatchEmbed, patches, unpatched, without_variance
 from sfumato.networks.transformer_blocks import WAVES, modulated, per_sample, waves
 
 
@@ -159,16 +159,6 @@ class PixArtTransformer(nn.Module):
         shift, scale = (self.scale_shift_table + embedding[:, None]).chunk(2, dim=1)
         predicted = unpatched(self.proj_out(modulated(x, shift, scale)), size, self.config.patch_size)
         return without_variance(predicted, sample)
-
-
-def without_variance(predicted: Float[Tensor, "b k h w"], sample: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Leaves out the second half of the channels where they are twice the sample's.
-
-    They say where between its bounds the variance of a step lies (Nichol & Dhariwal 2021, equation 15), which no
-    solver here asks for.
-    """
-    channels = sample.shape[1]
-    return predicted[:, :channels] if predicted.shape[1] == 2 * channels else predicted
 
 
 class SharedModulation(nn.Module):

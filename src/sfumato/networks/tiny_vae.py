@@ -1,4 +1,4 @@
-"""The tiny autoencoder: a twentieth of the work of the large one whose latents it learned to read and write."""
+"""The tiny autoencoder: it learned to write and read the latents of a large one, with far less work."""
 
 from __future__ import annotations
 
