@@ -15,7 +15,7 @@ from sfumato.networks.initialisation import initialise
 from sfumato.networks.patches import angles
 from sfumato.networks.pixart import PixArtConfig, PixArtTransformer
 from sfumato.networks.sd3 import SD3Config, SD3Transformer
-from sfumato.networks.transformer_blocks import Rotation, rotated
+from sfumato.networks.transformer_blocks import Rotation, rotated, within_half
 
 WORDS, STATE, POOLED = 5, 13, 9  # how many words, and the widths of what is said of them
 
@@ -197,6 +197,24 @@ def test_other_sizes_than_in_training_are_as_in_the_reference(variant, size):
     close(out, answer(reference, *positional, **more))
 
 
+@pytest.mark.parametrize("settings", [SD3, SD3 | {"patch_size": 3, "sample_size": 14, "pos_embed_max_size": 5}])
+def test_positions_that_a_new_network_keeps_are_those_of_the_reference(settings):
+    key = "pos_embed.pos_embed"
+    fresh = SD3Transformer(SD3Config(**settings)).state_dict()[key]
+    close(fresh, SD3Transformer2DModel(**settings).state_dict()[key])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variant", ["like stable diffusion 3", "like flux dev", "like pixart alpha", "like dit"])
+def test_a_network_built_without_memory_takes_over_loaded_weights(variant):
+    loaded = make(variant)
+    with torch.device("meta"):
+        network = type(loaded)(loaded.config).eval()
+    network.load_state_dict(loaded.state_dict(), assign=True)
+    positional, more = inputs(loaded.config)
+    assert torch.equal(network(*positional, **more), loaded(*positional, **more))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_sample_is_computed_for_itself_at_its_own_timestep(variant):
@@ -293,6 +311,11 @@ def test_rotated_queries_and_keys_match_by_how_far_apart_they_lie():
     torch.testing.assert_close(score(3, 5), score(41, 43), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(score(7, 7), (q * k).sum(), atol=1e-5, rtol=1e-5)
     assert (score(3, 5) - score(3, 6)).abs() > 1e-3
+
+
+def test_half_precision_stops_short_of_infinity():
+    assert within_half(torch.tensor([1e5, -1e5, 3.0]).half()).tolist() == [65504.0, -65504.0, 3.0]
+    assert within_half(torch.tensor([1e5])).item() == 1e5
 
 
 def test_words_lie_at_the_origin_and_patches_at_their_row_and_column():
