@@ -144,8 +144,7 @@ def rotation_of(words: int, size: Size, widths: tuple[int, ...], device: torch.d
     """
     places = torch.cartesian_prod(*(torch.arange(n, device=device) for n in (1, *size)))
     places = F.pad(places, (0, 0, words, 0))  # s 3
-    turns = torch.cat([angles(axis, width) for axis, width in zip(places.T, widths, strict=True)], dim=1)[:, None]
-    return Rotation(turns.cos().float(), turns.sin().float())
+    return Rotation.by(torch.cat([angles(axis, width) for axis, width in zip(places.T, widths, strict=True)], dim=1))
 
 
 class SingleBlock(nn.Module):

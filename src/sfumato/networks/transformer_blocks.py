@@ -89,10 +89,16 @@ def modulated(
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of the angles by which queries and keys turn, (s, 1, c / 2) for c channels of a head."""
+    """Cosines and sines of the angles by which queries and keys turn; a pair of channels shares one angle."""
 
     cos: Float[Tensor, "s 1 c"]
     sin: Float[Tensor, "s 1 c"]
+
+    @classmethod
+    def by(cls, turns: Float[Tensor, "s e"]) -> Rotation:
+        """Makes a rotation of angles, one for each token and pair of channels."""
+        turns = turns.repeat_interleave(2, dim=-1)[:, None]
+        return cls(turns.cos().float(), turns.sin().float())
 
 
 def rotated(x: Float[Tensor, "b s a c"], by: Rotation) -> Float[Tensor, "b s a c"]:
@@ -100,9 +106,9 @@ def rotated(x: Float[Tensor, "b s a c"], by: Rotation) -> Float[Tensor, "b s a c
 
     `a` counts heads. The score of a query and a key then depends on how far apart they lie, not on where.
     """
-    first, second = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = (first * by.cos - second * by.sin, first * by.sin + second * by.cos)
-    return torch.stack(turned, dim=-1).flatten(-2).to(x.dtype)
+    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    quarter_turn = torch.stack([-second, first], dim=-1).flatten(-2)
+    return (x.float() * by.cos + quarter_turn.float() * by.sin).to(x.dtype)
 
 
 class JointAttention(nn.Module):
