@@ -5,7 +5,12 @@ import torch
 
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
 from sfumato.networks.controlnet import ControlNet, ControlNetConfig
+from sfumato.networks.dit import DiT, DiTConfig
+from sfumato.networks.flux import FluxConfig, FluxTransformer
+from sfumato.networks.pixart import PixArtConfig, PixArtTransformer
+from sfumato.networks.sd3 import SD3Config, SD3Transformer
 from sfumato.networks.t2i_adapter import T2IAdapter, T2IAdapterConfig
+from sfumato.networks.tiny_vae import AutoencoderTiny, TinyAutoencoderConfig
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import UNetConfig
 from sfumato.networks.vae import AutoencoderConfig, AutoencoderKL
@@ -52,6 +57,74 @@ STABLE_DIFFUSION_VAE = {
     "layers_per_block": 2,
     "sample_size": 512,
 }
+SIXTEEN_CHANNEL_VAE = STABLE_DIFFUSION_VAE | {  # of Stable Diffusion 3 and FLUX.1
+    "latent_channels": 16,
+    "latents_mean": None,
+    "latents_std": None,
+    "scaling_factor": 0.3611,
+    "shift_factor": 0.1159,
+    "use_post_quant_conv": False,
+    "use_quant_conv": False,
+}
+TAESD = {
+    "act_fn": "relu",
+    "block_out_channels": [64, 64, 64, 64],
+    "latent_magnitude": 3,
+    "num_decoder_blocks": [3, 3, 3, 1],
+    "num_encoder_blocks": [1, 3, 3, 3],
+    "upsampling_scaling_factor": 2,
+}
+STABLE_DIFFUSION_3_MEDIUM = {
+    "_class_name": "SD3Transformer2DModel",
+    "caption_projection_dim": 1536,
+    "joint_attention_dim": 4096,
+    "num_attention_heads": 24,
+    "num_layers": 24,
+    "pos_embed_max_size": 192,
+}
+STABLE_DIFFUSION_35_MEDIUM = STABLE_DIFFUSION_3_MEDIUM | {
+    "dual_attention_layers": list(range(13)),
+    "pos_embed_max_size": 384,
+    "qk_norm": "rms_norm",
+}
+STABLE_DIFFUSION_35_LARGE = STABLE_DIFFUSION_3_MEDIUM | {
+    "caption_projection_dim": 2432,
+    "dual_attention_layers": [],
+    "num_attention_heads": 38,
+    "num_layers": 38,
+    "qk_norm": "rms_norm",
+}
+FLUX_1_SCHNELL = {
+    "_class_name": "FluxTransformer2DModel",
+    "guidance_embeds": False,
+    "in_channels": 64,
+    "joint_attention_dim": 4096,
+    "patch_size": 1,
+    "pooled_projection_dim": 768,
+}
+PIXART_ALPHA_1024 = {
+    "_class_name": "Transformer2DModel",
+    "activation_fn": "gelu-approximate",
+    "attention_type": "default",
+    "caption_channels": 4096,
+    "double_self_attention": False,
+    "norm_elementwise_affine": False,
+    "norm_eps": 1e-06,
+    "norm_num_groups": 32,
+    "norm_type": "ada_norm_single",
+    "num_embeds_ada_norm": 1000,
+    "num_vector_embeds": None,
+    "only_cross_attention": False,
+    "sample_size": 128,
+    "upcast_attention": False,
+    "use_linear_projection": False,
+}
+PIXART_SIGMA_1024 = PIXART_ALPHA_1024 | {
+    "_class_name": "PixArtTransformer2DModel",
+    "interpolation_scale": 2,
+    "use_additional_conditions": False,
+}
+DIT_XL = {"norm_elementwise_affine": False, "out_channels": 8}
 CLIP_L_TEXT = {
     "architectures": ["CLIPTextModel"],
     "attention_dropout": 0.0,
@@ -96,6 +169,18 @@ CLIP_L_IMAGE = {
         (T2IAdapter, T2IAdapterConfig, {"downscale_factor": 8}, 77_369_280),
         (T2IAdapter, T2IAdapterConfig, {"downscale_factor": 16, "adapter_type": "full_adapter_xl"}, 79_028_160),
         (AutoencoderKL, AutoencoderConfig, STABLE_DIFFUSION_VAE, 83_653_863),
+        (AutoencoderKL, AutoencoderConfig, SIXTEEN_CHANNEL_VAE, 83_819_683),
+        (AutoencoderTiny, TinyAutoencoderConfig, TAESD, 2_445_063),
+        (AutoencoderTiny, TinyAutoencoderConfig, TAESD | {"latent_channels": 16}, 2_458_899),
+        (SD3Transformer, SD3Config, STABLE_DIFFUSION_3_MEDIUM, 2_028_328_000),
+        (SD3Transformer, SD3Config, STABLE_DIFFUSION_35_MEDIUM, 2_243_171_520),
+        (SD3Transformer, SD3Config, STABLE_DIFFUSION_35_LARGE, 8_056_627_520),
+        (FluxTransformer, FluxConfig, FLUX_1_SCHNELL, 11_891_178_560),
+        (FluxTransformer, FluxConfig, FLUX_1_SCHNELL | {"guidance_embeds": True}, 11_901_408_320),
+        (PixArtTransformer, PixArtConfig, PIXART_ALPHA_1024, 611_349_152),
+        (PixArtTransformer, PixArtConfig, PIXART_SIGMA_1024, 610_856_096),
+        (PixArtTransformer, PixArtConfig, PIXART_SIGMA_1024 | {"sample_size": 64}, 610_856_096),
+        (DiT, DiTConfig, DIT_XL, 749_826_464),
         (TextEncoder, TextConfig, CLIP_L_TEXT, 123_060_480),
         (TextEncoder, TextConfig, OPENCLIP_BIGG_TEXT, 694_659_840),
         (ImageEncoder, ImageConfig, CLIP_L_IMAGE, 303_966_208),

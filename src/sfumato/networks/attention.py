@@ -123,13 +123,26 @@ class GEGLU(nn.Module):
         return value * F.gelu(gate)
 
 
-class FeedForward(nn.Module):
-    """Two layers on each token alone, four times wider in between."""
+class GELU(nn.Module):
+    """A linear layer and a GELU, by its approximation with tanh (Hendrycks & Gimpel 2016, section 2)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, inner: int):
         super().__init__()
+        self.proj = nn.Linear(width, inner)
+
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n e"]:
+        """Widens (b, n, width) to (b, n, inner)."""
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Two layers on each token alone, four times wider in between; the first is gated (`GEGLU`) or not (`GELU`)."""
+
+    def __init__(self, width: int, *, gated: bool = True):
+        super().__init__()
+        first = GEGLU(width, 4 * width) if gated else GELU(width, 4 * width)
         # The identity stands where the reference has a dropout, so that the last layer is number 2.
-        self.net = nn.Sequential(GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
+        self.net = nn.Sequential(first, nn.Identity(), nn.Linear(4 * width, width))
 
     def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Keeps the shape."""
