@@ -7,6 +7,7 @@ drop and read again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import get_ident
@@ -119,7 +120,8 @@ def fill(
             raise CheckpointError(f"{source.path}: {name} is of {source.entries[name].dtype}, not {kinds[place]}.")
         kind = (dtype or source.entries[name].dtype) if floats else kinds[place]
         if first.get(place, place) == place:
-            _put(network, place, _read(source, name, kind, device))
+            shape = _get(network, place).shape  # as the network has it, where a module squeezed an older file's
+            _put(network, place, _read(source, name, kind, device).view(shape))
     for place, whole in first.items():
         _put(network, place, _get(network, whole))
     for name, place in places.items():
@@ -162,6 +164,10 @@ def _places(network: nn.Module, source: Source, tied: list[list[str]], rename: R
     if missing or surplus:
         told = f"{few('missing', missing)}{few('not expected', surplus)}".rstrip()
         raise CheckpointError(f"{source.path} does not fit its configuration: {told}")
+    for place, tensor in network.state_dict().items():
+        name = names.get(_identity(tensor))
+        if name and (tensor.numel() != math.prod(source.entries[name].shape) or not tensor.is_contiguous()):
+            raise CheckpointError(f"{source.path}: {name} is not laid out as {place} of the network.")
     places = {names.get(_identity(tensor)): place for place, tensor in network.state_dict(keep_vars=True).items()}
     return {name: places[name] for name in source.entries if name in places}
 
@@ -218,5 +224,5 @@ def _check(source: Source, name: str, piece: Tensor, dtype: torch.dtype) -> None
 
 def _same(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors of any types and places are equal, once they are of the second's type."""
-    pieces = zip(one.view(-1).split(PIECE), other.detach().reshape(-1).split(PIECE), strict=True)
-    return one.shape == other.shape and all(torch.equal(a.to(b), b) for a, b in pieces)
+    pieces = zip(one.view(-1).split(PIECE), other.detach().reshape(-1).split(PIECE), strict=False)
+    return one.numel() == other.numel() and all(torch.equal(a.to(b), b) for a, b in pieces)
