@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from sfumato.checkpoints.pickled import Pickled
 from sfumato.checkpoints.tensors import Safetensors, Sharded
-from sfumato.checkpoints.weights import choose, chosen_of, open_source, open_weights
+from sfumato.checkpoints.weights import choose, chosen_of, files_of, open_source, open_weights
 from sfumato.errors import CheckpointError
 
 D = "diffusion_pytorch_model"
@@ -87,3 +87,13 @@ def test_a_variant_that_is_not_there_is_named_with_those_that_are(tmp_path):
     (tmp_path / f"{D}.safetensors").touch()
     with pytest.raises(CheckpointError, match="variant 'fp16'; name one of: the plain one"):
         choose(tmp_path, "fp16")
+
+
+def test_an_index_comes_with_its_shards_and_no_others():
+    plain = ["model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    half = ["model.safetensors.index.fp16.json", "model.fp16-00001-of-00001.safetensors"]
+    others = ["config.json", "pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"]
+    assert files_of(half + plain + others) == plain
+    assert files_of(half + plain + others, "fp16") == half
+    assert files_of(others) == others[1:]
+    assert files_of(["config.json"]) == []

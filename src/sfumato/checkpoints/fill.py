@@ -162,12 +162,12 @@ def _places(network: nn.Module, source: Source, tied: list[list[str]], rename: R
     elsewhere = {name for group in tied if not set(group) <= set(missing) for name in group}
     missing = [name for name in missing if name not in elsewhere]
     if missing or surplus:
-        told = f"{few('missing', missing)}{few('not expected', surplus)}".rstrip()
-        raise CheckpointError(f"{source.path} does not fit its configuration: {told}")
+        why = f"{few('missing', missing)}{few('not expected', surplus)}".rstrip()
+        raise CheckpointError(f"{source.path} does not fit its configuration: {why}")
     for place, tensor in network.state_dict().items():
-        name = names.get(_identity(tensor))
-        if name and (tensor.numel() != math.prod(source.entries[name].shape) or not tensor.is_contiguous()):
-            raise CheckpointError(f"{source.path}: {name} is not laid out as {place} of the network.")
+        told_by = names.get(_identity(tensor))
+        if told_by and (tensor.numel() != math.prod(source.entries[told_by].shape) or not tensor.is_contiguous()):
+            raise CheckpointError(f"{source.path}: {told_by} is not laid out as {place} of the network.")
     places = {names.get(_identity(tensor)): place for place, tensor in network.state_dict(keep_vars=True).items()}
     return {name: places[name] for name in source.entries if name in places}
 

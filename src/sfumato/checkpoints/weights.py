@@ -75,3 +75,15 @@ def chosen_of(names: Iterable[str], variant: str | None = None) -> str | None:
             order = match["format"] != "safetensors", wanted.index(kind), bool(match["index"])
             ranked.append((order, STEMS.index(match["stem"]), name))
     return min(ranked)[-1] if ranked else None
+
+
+def files_of(names: Iterable[str], variant: str | None = None) -> list[str]:
+    """Of the names of a folder's files, the one to read, or the index with all its shards; none when there are none."""
+    names = list(names)
+    chosen = chosen_of(names, variant)
+    index = NAME.fullmatch(chosen or "")
+    if chosen is None or index is None or not index["index"]:
+        return [chosen] if chosen else []
+    shards = [match for name in names if (match := NAME.fullmatch(name)) and match["shard"] and not match["index"]]
+    kind = index["stem"], index["after"], index["format"]
+    return [chosen, *(match[0] for match in shards if (match["stem"], match["before"], match["format"]) == kind)]
