@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,6 +137,7 @@ def run(count: int, workers: int = 1, seed: int = 0, show: Callable[[str], None]
             make(Path(place) / "bases" / name, name == "odd")
         seeds, team = iter(range(seed, seed + count)), [Worker(Path(place) / "bases") for _ in range(workers)]
         slowest, largest = 0.0, 0
+        stalled: set[int] = set()
         try:
             busy = [worker for worker, each in zip(team, seeds, strict=False) if worker.ask(each) or True]
             while busy:
@@ -143,6 +145,10 @@ def run(count: int, workers: int = 1, seed: int = 0, show: Callable[[str], None]
                     if (answer := worker.answer()) is None:
                         continue
                     outcome, how = answer
+                    if outcome.verdict in ("hung", "took too long") and worker.seed not in stalled:
+                        stalled.add(worker.seed)  # a busy machine may do that to anything; twice it is the file
+                        worker.ask(worker.seed)
+                        continue
                     verdicts[outcome.verdict] += 1
                     slowest, largest = max(slowest, outcome.seconds), max(largest, outcome.bytes)
                     if outcome.verdict not in ("loaded", "refused"):
@@ -178,7 +184,7 @@ def main() -> None:
         load(settings.keep / "model")
     else:
         began = time.monotonic()
-        verdicts = run(settings.count, settings.workers, settings.seed, print)
+        verdicts = run(settings.count, settings.workers, settings.seed, partial(print, flush=True))
         print(f"{time.monotonic() - began:.0f} s")
         sys.exit(bool(set(verdicts) - {"loaded", "refused"}))
 
