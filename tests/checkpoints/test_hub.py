@@ -56,19 +56,17 @@ def test_a_model_in_the_cache_is_found_and_loads(cache):
     assert load(snapshot).name == "digits"
 
 
-def test_the_cache_is_where_huggingface_hub_has_it(tmp_path):
+def test_the_cache_is_where_huggingface_hub_has_it(tmp_path, monkeypatch):
     """By each variable, and by those that it goes before."""
     show = "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)"
-    ours = "from sfumato.checkpoints.hub import cache_folder; print(cache_folder())"
     settings = {"XDG_CACHE_HOME": "xdg", "HF_HOME": "$HOME/home", "HUGGINGFACE_HUB_CACHE": "old", "HF_HUB_CACHE": "~/c"}
-    env = {"HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    monkeypatch.delenv("HF_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
     for added in ({}, *({key: value} for key, value in settings.items())):
-        env |= added
-        told = [
-            subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
-            for code in (show, ours)
-        ]
-        assert told[0] == told[1]
+        for key, value in added.items():
+            monkeypatch.setenv(key, value)
+        theirs = subprocess.run([sys.executable, "-c", show], check=True, capture_output=True, text=True).stdout
+        assert str(hub.cache_folder()) == theirs.strip()
 
 
 def test_the_cache_is_read_without_huggingface_hub(cache, monkeypatch):
