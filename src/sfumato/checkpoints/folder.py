@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from sfumato import __version__
-from sfumato.checkpoints.files import read_json, read_tensors, whole_folder, write_json, write_tensors
+from sfumato.checkpoints.files import read_json, whole_folder, write_json, write_tensors
+from sfumato.checkpoints.fill import build, fill
 from sfumato.checkpoints.scheduler import Diffusion, from_config
+from sfumato.checkpoints.weights import open_weights
 from sfumato.errors import CheckpointError
 from sfumato.networks.classifier import Classifier, ClassifierConfig
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
@@ -108,32 +110,13 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
     """
     part, path = PARTS[kind(name)], folder / name
     config = part.config.from_dict(read_json(path / "config.json"))
+    source = open_weights(path)
     try:
-        with torch.device("meta"):
-            network = part.network(config)
+        network = build(lambda: part.network(config), source)
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise CheckpointError(f"{path / 'config.json'} describes no network that can be built: {error}") from error
-    weights = path / part.weights
-    tensors = {key: value.to(dtype) for key, value in read_tensors(weights, device).items()}
-    try:
-        missing, surplus = network.load_state_dict(tensors, strict=False, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{weights} does not fit {path / 'config.json'}: {error}") from error
-    if missing or surplus:
-        raise CheckpointError(
-            f"{weights} does not fit {path / 'config.json'}: {_few('missing', missing)}{_few('not expected', surplus)}"
-        )
-    broken = [key for key, value in tensors.items() if not value.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"{weights} holds numbers that are not finite: {_few('in', broken)}")
+    fill(network, source, dtype, device)
     return network.eval().requires_grad_(False)
-
-
-def _few(what: str, keys: list[str]) -> str:
-    if not keys:
-        return ""
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return f"{what} {', '.join(keys[:3])}{more}. "
 
 
 def has_part(folder: Path, name: str) -> bool:

@@ -5,19 +5,17 @@ A file has no configuration; what the network is made of follows from the tensor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from sfumato.checkpoints.files import read_tensors
+from sfumato.checkpoints.fill import build, fill
+from sfumato.checkpoints.pickled import SUFFIXES
+from sfumato.checkpoints.tensors import Safetensors, Source
 from sfumato.errors import CheckpointError
 from sfumato.networks.config import MOST_LAYERS
 from sfumato.networks.ip_adapter import HEAD_WIDTH, ImageProjection, IPAdapter, Resampler, StatesProjection
 from sfumato.networks.unet import UNet
-
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 def load_ip_adapter(path: Path, unet: UNet, dtype: torch.dtype = torch.float32, device: str = "cpu") -> IPAdapter:
@@ -29,28 +27,24 @@ def load_ip_adapter(path: Path, unet: UNet, dtype: torch.dtype = torch.float32, 
     Raises CheckpointError naming the file and the keys when it is none of these, is of another U-Net, or holds numbers
     that are not finite.
     """
-    if path.suffix in PICKLES:
+    if path.suffix in SUFFIXES:
         raise CheckpointError(
             f"{path} is a pickle, which is not read; take the .safetensors that is published beside it."
         )
-    tensors = {key: value.to(dtype) for key, value in read_tensors(path, device).items()}
+    source = Safetensors(path)
     layers = {name: (each.to_k.in_features, each.to_k.out_features) for name, each in unet.cross_attentions().items()}
-    with torch.device("meta"):
-        adapter = IPAdapter(_image_proj(path, tensors), layers)
-    try:
-        missing, surplus = adapter.load_state_dict(tensors, strict=False, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} is of another U-Net, or broken: {error}") from error
-    if missing or surplus:
-        wrong = f"{missing[0]} is missing" if missing else f"{surplus[0]} is not expected"
-        raise CheckpointError(f"{path} is of another U-Net, or of a kind that is not known: {wrong}.")
-    for key, value in tensors.items():
-        if not value.isfinite().all():
-            raise CheckpointError(f"{path} holds numbers that are not finite: in {key}.")
+    adapter = build(lambda: IPAdapter(_image_proj(source), layers), source)
+    assert isinstance(adapter, IPAdapter)
+    for name, weight in adapter.ip_adapter.state_dict(prefix="ip_adapter.").items():
+        if name not in source.entries or source.entries[name].shape != weight.shape:
+            raise CheckpointError(f"{path} is for another U-Net: {name} should be of {tuple(weight.shape)}.")
+    fill(adapter, source, dtype, device)
     return adapter.eval().requires_grad_(False)
 
 
-def _image_proj(path: Path, tensors: Mapping[str, Tensor]) -> ImageProjection | StatesProjection | Resampler:
+def _image_proj(source: Source) -> ImageProjection | StatesProjection | Resampler:
+    path, tensors = source.path, source.entries
+
     def size(name: str, axis: int) -> int:
         shape = tensors[f"image_proj.{name}"].shape if f"image_proj.{name}" in tensors else ()
         if len(shape) <= axis or not shape[axis]:
