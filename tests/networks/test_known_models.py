@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
 from sfumato.networks.controlnet import ControlNet, ControlNetConfig
@@ -38,6 +39,28 @@ STABLE_DIFFUSION_XL = {
     "upcast_attention": None,
     "use_linear_projection": True,
 }
+REFINER = STABLE_DIFFUSION_XL | {
+    "attention_head_dim": [6, 12, 24, 24],
+    "block_out_channels": [384, 768, 1536, 1536],
+    "cross_attention_dim": 1280,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "projection_class_embeddings_input_dim": 2560,
+    "transformer_layers_per_block": 4,
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+}
+INPAINTING = STABLE_DIFFUSION_1 | {"in_channels": 9}
+X4_UPSCALER = {
+    "attention_head_dim": 8,
+    "block_out_channels": [256, 512, 512, 1024],
+    "cross_attention_dim": 1024,
+    "down_block_types": ["DownBlock2D", *["CrossAttnDownBlock2D"] * 3],
+    "in_channels": 7,
+    "num_class_embeds": 1000,
+    "only_cross_attention": [True, True, True, False],
+    "up_block_types": [*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"],
+    "use_linear_projection": True,
+}
+LCM_DREAMSHAPER = STABLE_DIFFUSION_1 | {"time_cond_proj_dim": 256}
 CONTROLNET_1 = {
     "_class_name": "ControlNetModel",
     "attention_head_dim": 8,
@@ -189,6 +212,18 @@ CLIP_L_IMAGE = {
 def test_published_models_have_their_known_size(network, config, file, parameters):
     with torch.device("meta"):
         assert sum(p.numel() for p in network(config.from_dict(file)).parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    "file",
+    [STABLE_DIFFUSION_2, REFINER, INPAINTING, X4_UPSCALER, LCM_DREAMSHAPER],
+    ids=["2", "refiner", "inpaint", "x4", "lcm"],
+)
+def test_published_u_nets_have_the_references_parameters(file):
+    with torch.device("meta"):
+        ours, reference = UNet(UNetConfig.from_dict(file)), UNet2DConditionModel.from_config(file)
+    shapes = {name: value.shape for name, value in reference.state_dict().items()}
+    assert {name: value.shape for name, value in ours.state_dict().items()} == shapes
 
 
 def test_a_network_built_without_memory_takes_over_loaded_weights():
