@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sfumato.checkpoints import files
+from sfumato.checkpoints.tensors import read_tensors
 from sfumato.errors import CheckpointError, StorageError
 
 
@@ -69,7 +70,7 @@ def test_what_is_no_safetensors_file_is_refused_by_name(tmp_path, content):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"bad\.safetensors"):
-        files.read_tensors(path)
+        read_tensors(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff\xfe", b"[" * 100_000], ids=range(5))
@@ -84,4 +85,4 @@ def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         files.read_json(tmp_path / "config.json")
     with pytest.raises(CheckpointError, match=r"w\.safetensors is missing"):
-        files.read_tensors(tmp_path / "w.safetensors")
+        read_tensors(tmp_path / "w.safetensors")

@@ -1,13 +1,15 @@
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import LatentConsistencyModelPipeline, UNet2DConditionModel
 
 from sfumato.errors import CheckpointError
 from sfumato.networks.attention import Transformer2DModel
 from sfumato.networks.blocks import ResnetBlock2D
+from sfumato.networks.extras import Context
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import UNetConfig, unet_config
+from sfumato.networks.way_down import guidance_waves
 
 CROSS = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -34,6 +36,36 @@ VARIANTS = {
         "addition_time_embed_dim": 8,
         "projection_class_embeddings_input_dim": 10 + 6 * 8,
     },
+    "like the refiner of stable diffusion xl": {
+        "block_out_channels": (8, 16, 24),
+        "norm_num_groups": 4,
+        "cross_attention_dim": 12,
+        "attention_head_dim": (1, 2, 3),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": 2,
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 10 + 5 * 8,
+    },
+    "like distilled stable diffusion xl": {
+        "block_out_channels": (8, 16, 24),
+        "norm_num_groups": 4,
+        "cross_attention_dim": 12,
+        "attention_head_dim": (1, 2, 3),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (0, (1, 2), (3, 1)),
+        "reverse_transformer_layers_per_block": ((1, 2, 1), (2, 1, 1), 0),
+        "use_linear_projection": True,
+    },
+    "like inpainting": BASE | CROSS | {"in_channels": 9, "sample_size": 8},
+    "told of its guidance": BASE | CROSS | {"time_cond_proj_dim": 14},
+    "words of another width": BASE
+    | CROSS
+    | {"encoder_hid_dim": 12, "encoder_hid_dim_type": "text_proj"}
+    | {"cross_attention_dim": 20},
     "like the x4 upscaler": BASE
     | CROSS
     | {"in_channels": 7, "num_class_embeds": 5, "only_cross_attention": (True, False), "use_linear_projection": True},
@@ -78,14 +110,17 @@ def inputs(config: UNetConfig, size=(8, 8), batch: int = 2) -> tuple[tuple, dict
     }.get(config.class_embed_type, torch.randn(batch, 9))
     keywords = {"class_labels": labels}
     if config.addition_embed_type:
-        ids = torch.tensor([[64.0, 48, 0, 3, 64, 64]] * batch)
+        count = (config.class_width - 10) // (config.addition_time_embed_dim or 1)
+        ids = torch.tensor([[64.0, 48, 0, 3, 64, 64][:count]] * batch)
         keywords["added"] = {"text_embeds": torch.randn(batch, 10), "time_ids": ids}
+    if config.time_cond_proj_dim:
+        keywords["timestep_cond"] = torch.randn(batch, config.time_cond_proj_dim)
     return (sample, torch.linspace(0.0, 987.25, batch), states), keywords
 
 
-def theirs(reference, positional, class_labels=None, added=None, mask=None) -> torch.Tensor:
+def theirs(reference, positional, class_labels=None, added=None, mask=None, **others) -> torch.Tensor:
     return reference(
-        *positional, class_labels=class_labels, added_cond_kwargs=added, encoder_attention_mask=mask
+        *positional, class_labels=class_labels, added_cond_kwargs=added, encoder_attention_mask=mask, **others
     ).sample
 
 
@@ -179,7 +214,7 @@ def test_a_new_network_starts_from_zero_and_every_parameter_is_reached_within_th
     transformers = [module for module in network.modules() if isinstance(module, Transformer2DModel)]
     x = torch.randn(2, 32, 4, 4)
     assert transformers
-    assert all(torch.equal(transformer(x, states), x) for transformer in transformers)
+    assert all(torch.equal(transformer(x, Context(states)), x) for transformer in transformers)
     for _ in range(3):
         optimiser.zero_grad()
         (network(sample, t, states) - sample).square().mean().backward()
@@ -230,7 +265,9 @@ def test_unet_config_chooses_heads_by_their_width():
         ("down_block_types", ["AttnDownBlock2D"] * 4),
         ("attention_head_dim", [1, 2]),
         ("transformer_layers_per_block", [[1, 2]] * 4),
-        ("time_cond_proj_dim", 256),
+        ("encoder_hid_dim_type", "image_proj"),
+        ("reverse_transformer_layers_per_block", [1, 2]),
+        ("reverse_transformer_layers_per_block", [[1, 2], 1, 1, 1]),
         ("_class_name", "UNet3DConditionModel"),
         ("something_new", 3),
     ],
@@ -241,12 +278,29 @@ def test_what_is_not_supported_is_refused_by_name(key, value):
     assert repr(value) in str(error.value)
 
 
+def test_guidance_is_told_as_consistency_models_hear_it():
+    waves = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, torch.tensor([0.0, 6.5]), 14)
+    torch.testing.assert_close(guidance_waves(torch.tensor([1.0, 7.5]), 14), waves, atol=1e-4, rtol=0)
+
+
+def test_a_network_that_was_not_distilled_refuses_to_be_told_of_guidance():
+    network = UNet(UNetConfig(**VARIANTS["like stable diffusion 1"]))
+    positional, keywords = inputs(network.config)
+    with pytest.raises(ValueError, match="timestep_cond"):
+        network(*positional, **keywords, timestep_cond=torch.randn(2, 14))
+
+
 def test_features_that_are_off_and_private_keys_are_read_over():
     assert UNetConfig.from_dict({"_name_or_path": "x", "new_feature": False, "other": None}) == UNetConfig()
 
 
 @pytest.mark.parametrize(
-    ("variant", "missing"), [("timestep class", "class_labels"), ("like stable diffusion xl", "added")]
+    ("variant", "missing"),
+    [
+        ("timestep class", "class_labels"),
+        ("like stable diffusion xl", "added"),
+        ("told of its guidance", "timestep_cond"),
+    ],
 )
 def test_a_missing_condition_is_named(variant, missing):
     network = UNet(UNetConfig(**VARIANTS[variant]))

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sfumato.checkpoints.files import read_tensors, write_tensors
+from sfumato.checkpoints.files import write_tensors
 from sfumato.checkpoints.folder import DIFFUSERS_WEIGHTS, load_diffusion, load_part
+from sfumato.checkpoints.tensors import read_tensors
 from sfumato.errors import CheckpointError, PromptError, RecipeError
 from sfumato.pipelines.facts import facts
 from sfumato.pipelines.text_to_image import Pipeline

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -85,41 +86,53 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; CheckpointError says which file is missing, too large or broken."""
     try:
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing: this is not a complete model folder.")
         if path.stat().st_size > LARGEST_JSON:
             raise CheckpointError(f"{path} is larger than any configuration should be; it was not read.")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing: this is not a complete model folder.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not readable JSON: {error}") from error
+        text = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    return parse_json(text, str(path))
+
+
+def parse_json(text: bytes, what: str) -> dict[str, Any]:
+    """A JSON object from UTF-8, strictly: no key twice, no numbers that are not finite.
+
+    Raises CheckpointError, which begins with `what`.
+    """
+    try:
+        value = json.loads(
+            text.decode("utf-8"), object_pairs_hook=_each_once, parse_constant=_finite, parse_float=_finite
+        )
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"{what} is not readable JSON: {error}") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} should hold a JSON object, but holds a {type(value).__name__}.")
+        raise CheckpointError(f"{what} should hold a JSON object, but holds a {type(value).__name__}.")
     return value
 
 
-def read_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
-    """Read a safetensors file; CheckpointError says which file is missing or broken."""
-    return dict(_read(path, device))
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key[:100]!r} stands twice")
+        found[key] = value
+    return found
 
 
-def _read(path: Path, device: str) -> Iterator[tuple[str, Tensor]]:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing: this is not a complete model folder.")
-    try:
-        with safe_open(path, framework="pt", device=device) as file:
-            for name in file.keys():  # noqa: SIM118  a safetensors handle is no mapping
-                yield name, file.get_tensor(name)
-    except (SafetensorError, OSError, ValueError, MemoryError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text:.40} is no finite number")
+    return number
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+def few(what: str, keys: Sequence[str]) -> str:
+    """The first of many keys, for a message: "missing a, b, c and 2 more. "; empty if there are none."""
+    if not keys:
+        return ""
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f"{what} {', '.join(key[:100] for key in keys[:3])}{more}. "
 
 
 @contextmanager

@@ -14,13 +14,23 @@ from torch import nn
 
 from sfumato import __version__
 from sfumato.checkpoints.families import OURS
-from sfumato.checkpoints.files import read_json, read_tensors, whole_folder, write_json, write_tensors
+from sfumato.checkpoints.files import read_json, whole_folder, write_json, write_tensors
+from sfumato.checkpoints.fill import build, fill
 from sfumato.checkpoints.scheduler import Diffusion, from_config
+from sfumato.checkpoints.weights import open_weights
 from sfumato.diffusion.levels import Process
 from sfumato.errors import CheckpointError
 from sfumato.networks.classifier import Classifier, ClassifierConfig
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
 from sfumato.networks.config import Config
+from sfumato.networks.controlnet import ControlNet, ControlNetConfig
+from sfumato.networks.flux import FluxConfig, FluxTransformer
+from sfumato.networks.k_unet import KUNet, KUNetConfig
+from sfumato.networks.pixart import PixArtConfig, PixArtTransformer
+from sfumato.networks.sd3 import SD3Config, SD3Transformer
+from sfumato.networks.t2i_adapter import T2IAdapter, T2IAdapterConfig
+from sfumato.networks.t5 import T5, T5Config
+from sfumato.networks.tiny_vae import AutoencoderTiny, TinyAutoencoderConfig
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import UNetConfig
 from sfumato.networks.vae import AutoencoderConfig, AutoencoderKL
@@ -38,6 +48,14 @@ class Kind(NamedTuple):
 
 NETWORKS = {
     "AutoencoderKL": Kind(AutoencoderKL, AutoencoderConfig, "diffusers"),
+    "AutoencoderTiny": Kind(AutoencoderTiny, TinyAutoencoderConfig, "diffusers"),
+    "ControlNetModel": Kind(ControlNet, ControlNetConfig, "diffusers"),
+    "FluxTransformer2DModel": Kind(FluxTransformer, FluxConfig, "diffusers"),
+    "KUNet": Kind(KUNet, KUNetConfig, "diffusers"),  # our name for a UNet2DConditionModel of other blocks
+    "PixArtTransformer2DModel": Kind(PixArtTransformer, PixArtConfig, "diffusers"),
+    "SD3Transformer2DModel": Kind(SD3Transformer, SD3Config, "diffusers"),
+    "T2IAdapter": Kind(T2IAdapter, T2IAdapterConfig, "diffusers"),
+    "T5EncoderModel": Kind(T5, T5Config, "transformers"),
     "CLIPTextModel": Kind(TextEncoder, TextConfig, "transformers"),
     "CLIPTextModelWithProjection": Kind(TextEncoder, TextConfig, "transformers"),
     "CLIPVisionModelWithProjection": Kind(ImageEncoder, ImageConfig, "transformers"),
@@ -52,10 +70,12 @@ DIFFUSERS_WEIGHTS = "diffusion_pytorch_model"
 # of which classes a part may be, the one first that a file means which says nothing; a part that is repeated, "unet_2",
 # is of the kind "unet"
 PARTS = {
-    "vae": ("AutoencoderKL",),
-    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel"),
     "image_encoder": ("CLIPVisionModelWithProjection",),
-    "unet": ("UNet2DConditionModel",),
+    "unet": ("UNet2DConditionModel", "KUNet"),
+    "transformer": ("SD3Transformer2DModel", "FluxTransformer2DModel", "PixArtTransformer2DModel"),
+    "controlnet": ("ControlNetModel", "T2IAdapter"),
     "upsampler": ("UNet2DConditionModel",),
     "restorer": ("UNet2DConditionModel",),
     "classifier": ("Classifier",),
@@ -111,24 +131,12 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
         known = ", ".join(PARTS[kind(name)])
         raise CheckpointError(f"{path / 'config.json'} is of a {class_name!r:.100}; a {kind(name)} may be: {known}.")
     config = NETWORKS[class_name].config.from_dict(found)
+    source = open_weights(path)
     try:
-        with torch.device("meta"):
-            network = NETWORKS[class_name].network(config)
+        network = build(lambda: NETWORKS[class_name].network(config), source)
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise CheckpointError(f"{path / 'config.json'} describes no network that can be built: {error}") from error
-    weights = path / f"{_stem(class_name)}.safetensors"
-    tensors = {key: value.to(dtype) for key, value in read_tensors(weights, device).items()}
-    try:
-        missing, surplus = network.load_state_dict(tensors, strict=False, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{weights} does not fit {path / 'config.json'}: {error}") from error
-    if missing or surplus:
-        raise CheckpointError(
-            f"{weights} does not fit {path / 'config.json'}: {_few('missing', missing)}{_few('not expected', surplus)}"
-        )
-    broken = [key for key, value in tensors.items() if not value.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"{weights} holds numbers that are not finite: {_few('in', broken)}")
+    fill(network, source, dtype, device)
     return network.eval().requires_grad_(False)
 
 
@@ -136,18 +144,17 @@ def _class_of(config: Mapping[str, Any], name: str) -> Any:
     """The class that a part's `config.json` names, or means where it names none."""
     architectures = config.get("architectures")
     named = architectures[0] if isinstance(architectures, list | tuple) and architectures else None
-    return config.get("_class_name") or named or PARTS[kind(name)][0]
+    class_name = config.get("_class_name") or named or PARTS[kind(name)][0]
+    blocks = config.get("down_block_types") or [""]
+    if class_name == "UNet2DConditionModel" and str(blocks[0]).startswith("K"):
+        return "KUNet"
+    if class_name == "Transformer2DModel":  # before transformers had classes of their own
+        return "PixArtTransformer2DModel"
+    return class_name
 
 
 def _stem(class_name: str) -> str:
     return WEIGHTS.get(NETWORKS[class_name].library, DIFFUSERS_WEIGHTS)
-
-
-def _few(what: str, keys: list[str]) -> str:
-    if not keys:
-        return ""
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return f"{what} {', '.join(keys[:3])}{more}. "
 
 
 def has_part(folder: Path, name: str) -> bool:

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from sfumato.networks.extras import Context, ImagePrompt
+
 
 def attend(
     q: Float[Tensor, "b n c"],
@@ -50,16 +52,33 @@ class Attention(nn.Module):
         heads: number of heads.
         head_width: channels of one head.
         context_width: channels of the context; `width` when None.
+        bias: whether queries, keys and values have one.
+        norm_context: whether the context is normalised first.
+
+    Attributes:
+        number: which of a U-Net's cross-attentions this is; set by the U-Net.
     """
 
-    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None):
+    number = 0
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        head_width: int,
+        context_width: int | None = None,
+        *,
+        bias: bool = False,
+        norm_context: bool = False,
+    ):
         super().__init__()
         inner = heads * head_width
         context_width = context_width or width
         self.heads = heads
-        self.to_q = nn.Linear(width, inner, bias=False)
-        self.to_k = nn.Linear(context_width, inner, bias=False)
-        self.to_v = nn.Linear(context_width, inner, bias=False)
+        self.norm_cross = nn.LayerNorm(context_width) if norm_context else None
+        self.to_q = nn.Linear(width, inner, bias=bias)
+        self.to_k = nn.Linear(context_width, inner, bias=bias)
+        self.to_v = nn.Linear(context_width, inner, bias=bias)
         self.to_out = nn.Sequential(nn.Linear(inner, width))
 
     def forward(
@@ -68,17 +87,26 @@ class Attention(nn.Module):
         context: Float[Tensor, "b t d"] | None = None,
         bias: Float[Tensor, "b 1 1 t"] | None = None,
         blind: Bool[Tensor, " b"] | None = None,
+        images: Sequence[ImagePrompt] = (),
     ) -> Float[Tensor, "b n c"]:
         """Attends from `x` to `context`; `bias` as in `attend`.
 
         In the samples that are `blind` every token sees itself alone: the identity stands for the map of attention
         (Ahn et al. 2024). That is for attention of tokens to one another.
+
+        The same queries look at each of `images` too, and what they find is added (Ye et al. 2023, equation 5).
         """
         context = x if context is None else context
-        values = self.to_v(context)
-        mixed = attend(self.to_q(x), self.to_k(context), values, self.heads, bias)
+        if self.norm_cross is not None:
+            context = self.norm_cross(context)
+        queries, values = self.to_q(x), self.to_v(context)
+        mixed = attend(queries, self.to_k(context), values, self.heads, bias)
         if blind is not None:
             mixed = torch.where(blind[:, None, None], values, mixed)
+        for image in images:
+            if scale := image.scales[self.number]:
+                found = attend(queries, image.keys[self.number], image.values[self.number], self.heads)
+                mixed = mixed + scale * found
         return self.to_out(mixed)
 
 
@@ -95,13 +123,26 @@ class GEGLU(nn.Module):
         return value * F.gelu(gate)
 
 
-class FeedForward(nn.Module):
-    """Two layers on each token alone, four times wider in between."""
+class GELU(nn.Module):
+    """A linear layer and a GELU, by its approximation with tanh (Hendrycks & Gimpel 2016, section 2)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, inner: int):
         super().__init__()
+        self.proj = nn.Linear(width, inner)
+
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n e"]:
+        """Widens (b, n, width) to (b, n, inner)."""
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Two layers on each token alone, four times wider in between; the first is gated (`GEGLU`) or not (`GELU`)."""
+
+    def __init__(self, width: int, *, gated: bool = True):
+        super().__init__()
+        first = GEGLU(width, 4 * width) if gated else GELU(width, 4 * width)
         # The identity stands where the reference has a dropout, so that the last layer is number 2.
-        self.net = nn.Sequential(GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
+        self.net = nn.Sequential(first, nn.Identity(), nn.Linear(4 * width, width))
 
     def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Keeps the shape."""
@@ -126,20 +167,14 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.ff = FeedForward(width)
 
-    def forward(
-        self,
-        x: Float[Tensor, "b n c"],
-        context: Float[Tensor, "b t d"] | None,
-        bias: Float[Tensor, "b 1 1 t"] | None = None,
-        blind: Bool[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b n c"]:
-        """Keeps the shape; without a context the second attention looks at the pixels again.
+    def forward(self, x: Float[Tensor, "b n c"], context: Context) -> Float[Tensor, "b n c"]:
+        """Keeps the shape; without words the second attention looks at the pixels again.
 
-        The pixels of `blind` samples do not look at one another in the first.
+        The pixels of `context.blind` samples do not look at one another in the first.
         """
-        first = (context, bias) if self.only_cross else (None, None, blind)
+        first = (context.states, context.bias) if self.only_cross else (None, None, context.blind)
         x = x + self.attn1(self.norm1(x), *first)
-        x = x + self.attn2(self.norm2(x), context, bias)
+        x = x + self.attn2(self.norm2(x), context.states, context.bias, images=context.images)
         return x + self.ff(self.norm3(x))
 
 
@@ -178,21 +213,23 @@ class Transformer2DModel(nn.Module):
         )
         self.proj_out = nn.Linear(width, channels) if linear else nn.Conv2d(width, channels, 1)
 
-    def forward(
-        self,
-        x: Float[Tensor, "b c h w"],
-        context: Float[Tensor, "b t d"] | None,
-        bias: Float[Tensor, "b 1 1 t"] | None = None,
-        blind: Bool[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], context: Context) -> Float[Tensor, "b c h w"]:
         """Keeps the shape."""
         size = x.shape[-2:]
         tokens = self.norm(x)
         tokens = self.proj_in(to_tokens(tokens)) if self.linear else to_tokens(self.proj_in(tokens))
         for block in self.transformer_blocks:
-            tokens = block(tokens, context, bias, blind)
+            tokens = block(tokens, context)
         # The sum begins with x, so that its memory format is the result's.
         return x + (to_map(self.proj_out(tokens), size) if self.linear else self.proj_out(to_map(tokens, size)))
+
+
+def hiding(mask: Bool[Tensor, "b t"], dtype: torch.dtype) -> Float[Tensor, "b 1 1 t"]:
+    """Gives the bias that hides the words where `mask` is False.
+
+    It is a large finite number: where all are hidden, attention falls back to their average, not to NaN.
+    """
+    return (~mask).to(dtype)[:, None, None, :] * -10_000.0
 
 
 def to_tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:

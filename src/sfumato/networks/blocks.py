@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -87,16 +88,36 @@ class Upsample2D(nn.Module):
 
 
 class TimestepEmbedding(nn.Module):
-    """Two layers that turn the waves of a noise level, or any other vector, into an embedding."""
+    """Two layers that turn the waves of a noise level, or any other vector, into an embedding.
 
-    def __init__(self, inputs: int, width: int):
+    Args:
+        inputs: channels of the vector.
+        width: channels of the embedding.
+        activation: between the layers.
+        condition_width: channels of another vector that joins the first.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        activation: Callable[[Tensor], Tensor] = F.silu,
+        *,
+        condition_width: int | None = None,
+    ):
         super().__init__()
+        self.activation = activation
         self.linear_1 = nn.Linear(inputs, width)
         self.linear_2 = nn.Linear(width, width)
+        self.cond_proj = nn.Linear(condition_width, inputs, bias=False) if condition_width else None
 
-    def forward(self, x: Float[Tensor, "b c"]) -> Float[Tensor, "b e"]:
-        """Gives (b, width)."""
-        return self.linear_2(F.silu(self.linear_1(x)))
+    def forward(
+        self, x: Float[Tensor, "*b c"], condition: Float[Tensor, "*b k"] | None = None
+    ) -> Float[Tensor, "*b e"]:
+        """Gives (*b, width); `condition` is there if and only if `condition_width` is."""
+        if self.cond_proj is not None:
+            x = x + self.cond_proj(condition)
+        return self.linear_2(self.activation(self.linear_1(x)))
 
 
 def sinusoids(

@@ -12,6 +12,11 @@ import torch
 from torch import nn
 
 from sfumato.networks.clip import ImageEncoder, TextEncoder
+from sfumato.networks.controlnet import ControlNet
+from sfumato.networks.dit import DiT
+from sfumato.networks.flux import FluxTransformer
+from sfumato.networks.pixart import PixArtTransformer
+from sfumato.networks.sd3 import SD3Transformer
 from sfumato.networks.unet import UNet
 from sfumato.networks.vae import AutoencoderKL
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
@@ -44,10 +49,16 @@ def table_of(network: nn.Module) -> Table:
     match network:
         case UNet():
             return UNET
+        case ControlNet():
+            return CONTROLNET
         case AutoencoderKL() | VectorAutoencoder():
             return AUTOENCODER
         case VectorDenoiser():
             return VECTOR_DENOISER
+        case DiT() | SD3Transformer() | FluxTransformer():
+            return TRANSFORMER
+        case PixArtTransformer():
+            return PIXART
         case TextEncoder() | ImageEncoder():
             return clip_table(network.config.hidden_size, network.config.num_hidden_layers)
         case _:
@@ -62,6 +73,13 @@ UNET: Table = {
     "conv_out.*": 0,
 }
 
+# Zero convolutions: a new ControlNet changes nothing (Zhang et al. 2023, section 3.1).
+CONTROLNET: Table = {
+    "controlnet_down_blocks.*": 0,
+    "controlnet_mid_block.*": 0,
+    "controlnet_cond_embedding.conv_out.*": 0,
+}
+
 AUTOENCODER: Table = {
     "*.conv2.*": 0,
     "*.to_out.0.*": 0,
@@ -72,6 +90,24 @@ VECTOR_DENOISER: Table = {
     "*.norm.linear.*": 0,
     "norm_out.linear.*": 0,
     "proj_out.*": 0,
+}
+
+# The same for whole transformers, whose blocks begin as nothing and whose output as zero.
+TRANSFORMER: Table = {
+    "*norm*.linear.*": 0,
+    "proj_out*": 0,
+    "*_embedder.linear_*.weight": 0.02,
+    "*.embedding_table.weight": 0.02,
+}
+
+# Where the blocks share one modulation their gates are open, and attention to words begins as nothing instead:
+# Chen et al. 2023, section 2.3.
+PIXART: Table = {
+    "adaln_single.linear.weight": 0.02,
+    "*.attn2.to_out.*": 0,
+    "proj_out.*": 0,
+    "*_embedder.linear_*.weight": 0.02,
+    "caption_projection.linear_*.weight": 0.02,
 }
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.networks.attention import Transformer2DModel
 from sfumato.networks.blocks import Downsample2D, ResnetBlock2D, Upsample2D
+from sfumato.networks.extras import Context
 
 
 class DownBlock(nn.Module):
@@ -34,20 +35,27 @@ class DownBlock(nn.Module):
         self,
         x: Float[Tensor, "b c h w"],
         embedding: Float[Tensor, "b e"],
-        context: Float[Tensor, "b t d"] | None,
-        bias: Float[Tensor, "b 1 1 t"] | None,
-        blind: Bool[Tensor, " b"] | None = None,
+        context: Context,
+        feature: Float[Tensor, "b k h3 w3"] | None = None,
     ) -> tuple[Float[Tensor, "b k h2 w2"], list[Tensor]]:
-        """Gives the result, and every state on the way for the block opposite."""
+        """Gives the result, and every state on the way for the block opposite.
+
+        The `feature` of a T2I-Adapter is added where such adapters are trained to be: to the state before the
+        downsampling in a block with attention, to the one after it in a block without (Mou et al. 2023, equation 4).
+        """
         skips = []
         for resnet, attention in zip_longest(self.resnets, self.attentions):
             x = resnet(x, embedding)
             if attention is not None:
-                x = attention(x, context, bias, blind)
+                x = attention(x, context)
             skips.append(x)
+        if feature is not None and self.attentions:
+            skips[-1] = x = x + feature
         for downsample in self.downsamplers:
             x = downsample(x)
             skips.append(x)
+        if feature is not None and not self.attentions:
+            skips[-1] = x = x + feature
         return x, skips
 
 
@@ -63,15 +71,13 @@ class MidBlock(nn.Module):
         self,
         x: Float[Tensor, "b c h w"],
         embedding: Float[Tensor, "b e"],
-        context: Float[Tensor, "b t d"] | None,
-        bias: Float[Tensor, "b 1 1 t"] | None,
-        blind: Bool[Tensor, " b"] | None = None,
+        context: Context,
     ) -> Float[Tensor, "b c h w"]:
         """Keeps the shape."""
         for resnet, attention in zip_longest(self.resnets, self.attentions):
             x = resnet(x, embedding)
             if attention is not None:
-                x = attention(x, context, bias, blind)
+                x = attention(x, context)
         return x
 
 
@@ -94,15 +100,13 @@ class UpBlock(nn.Module):
         x: Float[Tensor, "b c h w"],
         skips: list[Tensor],
         embedding: Float[Tensor, "b e"],
-        context: Float[Tensor, "b t d"] | None,
-        bias: Float[Tensor, "b 1 1 t"] | None,
-        blind: Bool[Tensor, " b"] | None = None,
+        context: Context,
     ) -> Float[Tensor, "b k h2 w2"]:
         """Takes its share off the end of `skips`, and grows to the size of the next one there."""
         for resnet, attention in zip_longest(self.resnets, self.attentions):
             x = resnet(torch.cat([x, skips.pop()], dim=1), embedding)
             if attention is not None:
-                x = attention(x, context, bias, blind)
+                x = attention(x, context)
         for upsample in self.upsamplers:
             x = upsample(x, skips[-1].shape[-2:])  # not simply double: an odd size was rounded on the way down
         return x

@@ -19,10 +19,12 @@ PER_BLOCK = (
 )
 CLASSES = (None, "timestep", "identity", "projection", "simple_projection")
 
+Depths = tuple[int | tuple[int, ...], ...]  # of transformers: one for each block, or for each of a block's layers
+
 
 @dataclass(frozen=True)
-class UNetConfig(Config):
-    """What a `UNet` is made of, under the names of its `config.json`.
+class WayDownConfig(Config):
+    """What a `WayDown` is made of: the fields that the files of U-Nets and of ControlNets have in common.
 
     Where a tuple is allowed it has one value for each of `block_out_channels`, finest first.
 
@@ -30,23 +32,18 @@ class UNetConfig(Config):
     `upcast_attention` is kept for the file's sake: the scores are accumulated in float32 whatever it says.
     """
 
-    sample_size: int | tuple[int, int] | None = None
     in_channels: int = 4
-    out_channels: int = 4
-    center_input_sample: bool = False
     flip_sin_to_cos: bool = True
     freq_shift: float = 0
     down_block_types: tuple[str, ...] = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
     mid_block_type: str | None = "UNetMidBlock2DCrossAttn"
-    up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
     only_cross_attention: bool | tuple[bool, ...] = False
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
     layers_per_block: int | tuple[int, ...] = 2
-    dropout: float = 0.0
     norm_num_groups: int = 32
     norm_eps: float = 1e-5
     cross_attention_dim: int | tuple[int, ...] = 1280
-    transformer_layers_per_block: int | tuple[int, ...] = 1
+    transformer_layers_per_block: int | Depths = 1
     attention_head_dim: int | tuple[int, ...] = 8
     use_linear_projection: bool = False
     upcast_attention: bool | None = False
@@ -61,12 +58,11 @@ class UNetConfig(Config):
         blocks = len(self.block_out_channels)
         fits = divides(self.norm_num_groups, *self.block_out_channels)
         require(fits, self, "block_out_channels", "norm_num_groups", why="the groups must divide the channels")
-        for name, known in (("down_block_types", DOWN), ("up_block_types", UP)):
-            right = len(getattr(self, name)) == blocks and set(getattr(self, name)) <= set(known)
-            require(right, self, name, why=f"must be {blocks} of {', '.join(known)}")
+        self._require_stations("down_block_types", DOWN)
         for name in PER_BLOCK:
             right = len(per_block(getattr(self, name), blocks)) == blocks
             require(right, self, name, why=f"must be one value, or one for each of {blocks} blocks")
+        self._require_depths("transformer_layers_per_block", self.depths)
         require(self.mid_block_type in MID, self, "mid_block_type", why=f"must be one of {MID}")
         require(self.class_embed_type in CLASSES, self, "class_embed_type", why=f"must be one of {CLASSES}")
         require(self.addition_embed_type in (None, "text_time"), self, "addition_embed_type", why="must be text_time")
@@ -75,6 +71,25 @@ class UNetConfig(Config):
             require(given, self, "projection_class_embeddings_input_dim", why="must be given")
         if self.addition_embed_type:
             require(self.addition_time_embed_dim is not None, self, "addition_time_embed_dim", why="must be given")
+
+    def _require_stations(self, name: str, known: tuple[str, ...]) -> None:
+        blocks = len(self.block_out_channels)
+        right = len(getattr(self, name)) == blocks and set(getattr(self, name)) <= set(known)
+        require(right, self, name, why=f"must be {blocks} of {', '.join(known)}")
+
+    def _require_depths(self, name: str, depths: Depths, *, more: int = 0) -> None:
+        """Each block's is one depth, or one for each of its layers, of which there are `more` on the way up."""
+        layers = per_block(self.layers_per_block, len(self.block_out_channels))
+        right = len(depths) == len(layers) and all(
+            len(per_block(depth, count + more)) == count + more for depth, count in zip(depths, layers, strict=True)
+        )
+        require(right, self, name, why="must be one depth, or one for each layer, of each block")
+
+    @property
+    def depths(self) -> Depths:
+        """How many blocks the transformers of each resolution have on the way down."""
+        depth = self.transformer_layers_per_block
+        return depth if isinstance(depth, tuple) else (depth,) * len(self.block_out_channels)
 
     @property
     def factor(self) -> int:
@@ -89,26 +104,69 @@ class UNetConfig(Config):
     def fixed(self) -> dict[str, Any]:
         """Gives the reference's keys that have one supported value."""
         return {
-            "_class_name": "UNet2DConditionModel",
             "act_fn": "silu",
             "addition_embed_type_num_heads": 64,
+            "downsample_padding": 1,
+            "mid_block_scale_factor": 1,
+            "num_attention_heads": None,
+            "resnet_time_scale_shift": "default",
+        }
+
+
+@dataclass(frozen=True)
+class UNetConfig(WayDownConfig):
+    """What a `UNet` is made of, under the names of its `config.json`.
+
+    Tuples and the oddities of some names are as in `WayDownConfig`. `time_cond_proj_dim` is the width of what models
+    that are distilled with guidance are told of it (Luo et al. 2023, section 4.2); `encoder_hid_dim` is that of words'
+    states which have to be projected to `cross_attention_dim` first. `reverse_transformer_layers_per_block` is for a
+    way up that is not as deep as the way down, coarsest first.
+    """
+
+    sample_size: int | tuple[int, int] | None = None
+    out_channels: int = 4
+    center_input_sample: bool = False
+    up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
+    reverse_transformer_layers_per_block: Depths | None = None
+    dropout: float = 0.0
+    time_cond_proj_dim: int | None = None
+    encoder_hid_dim: int | None = None
+    encoder_hid_dim_type: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_stations("up_block_types", UP)
+        names = "transformer_layers_per_block", "reverse_transformer_layers_per_block"
+        told = self.reverse_transformer_layers_per_block is not None
+        plain = all(isinstance(depth, int) for depth in self.depths)
+        require(told or plain, self, *names, why="depths of single layers on the way down need those of the way up")
+        self._require_depths(names[told], self.depths_up, more=1)
+        require(self.encoder_hid_dim_type in (None, "text_proj"), self, "encoder_hid_dim_type", why="must be text_proj")
+        if self.encoder_hid_dim_type:
+            require(self.encoder_hid_dim is not None, self, "encoder_hid_dim", why="must be given")
+        if self.encoder_hid_dim:
+            one = isinstance(self.cross_attention_dim, int)
+            require(one, self, "cross_attention_dim", "encoder_hid_dim", why="words are projected to one width")
+
+    @property
+    def depths_up(self) -> Depths:
+        """How many they have on the way up, finest first."""
+        backwards = self.reverse_transformer_layers_per_block
+        return self.depths if backwards is None else backwards[::-1]
+
+    def fixed(self) -> dict[str, Any]:
+        """Gives the reference's keys that have one supported value."""
+        return super().fixed() | {
+            "_class_name": "UNet2DConditionModel",
             "attention_type": "default",
             "class_embeddings_concat": False,
             "conv_in_kernel": 3,
             "conv_out_kernel": 3,
             "cross_attention_norm": None,
-            "downsample_padding": 1,
             "dual_cross_attention": False,
-            "encoder_hid_dim": None,
-            "encoder_hid_dim_type": None,
             "mid_block_only_cross_attention": None,
-            "mid_block_scale_factor": 1,
-            "num_attention_heads": None,
             "resnet_out_scale_factor": 1.0,
             "resnet_skip_time_act": False,
-            "resnet_time_scale_shift": "default",
-            "reverse_transformer_layers_per_block": None,
-            "time_cond_proj_dim": None,
             "time_embedding_act_fn": None,
             "time_embedding_dim": None,
             "time_embedding_type": "positional",

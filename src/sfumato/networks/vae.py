@@ -95,16 +95,53 @@ class Posterior(NamedTuple):
         return 0.5 * ((self.mean - centre).square() + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
 
 
-class AutoencoderKL(nn.Module):
+class Autoencoder(nn.Module):
+    """What all autoencoders of pictures can do.
+
+    Each has a `factor`, by how much smaller than the picture the latent is along each edge, and `encode` and `decode`
+    in the scale of its own training; its configuration has the `scaling_factor` and `shift_factor` of that scale.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.config = config
+
+    def encode(self, picture: Float[Tensor, "b c h w"]) -> Posterior:
+        """Gives the distribution of z for pictures in [-1, 1]."""
+        raise NotImplementedError
+
+    def decode(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
+        """Gives the pictures for z as `encode` has it; about [-1, 1], not clamped."""
+        raise NotImplementedError
+
+    def latent(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Brings z to unit scale: what a denoiser works on."""
+        return (z - (self.config.shift_factor or 0.0)) * self.config.scaling_factor
+
+    def picture(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
+        """Decodes a latent of unit scale: what a denoiser made."""
+        return self.decode(latent / self.config.scaling_factor + (self.config.shift_factor or 0.0))
+
+    def forward(
+        self, picture: Float[Tensor, "b c h w"], noise: Float[Tensor, "b k h2 w2"] | None = None
+    ) -> tuple[Float[Tensor, "b c h w"], Posterior]:
+        """Encodes and decodes, for training; `noise` draws from the posterior, without it the mean is taken."""
+        posterior = self.encode(picture)
+        z = posterior.mean if noise is None else posterior.sample(noise)
+        return self.decode(z), posterior
+
+
+class AutoencoderKL(Autoencoder):
     """A convolutional variational autoencoder (Rombach et al. 2022, section 3.1).
 
     Parameters carry the names of diffusers' class of this name. Files from before diffusers 0.15, whose attention
     layers are called query, key, value and proj_attn, load as well.
     """
 
+    config: AutoencoderConfig
+
     def __init__(self, config: AutoencoderConfig):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         latents = config.latent_channels
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
@@ -128,22 +165,6 @@ class AutoencoderKL(nn.Module):
     def decode(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
         """Gives the pictures for z as `encode` has it; about [-1, 1], not clamped."""
         return self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z))
-
-    def latent(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Brings z to unit scale: what a denoiser works on."""
-        return (z - (self.config.shift_factor or 0.0)) * self.config.scaling_factor
-
-    def picture(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
-        """Decodes a latent of unit scale: what a denoiser made."""
-        return self.decode(latent / self.config.scaling_factor + (self.config.shift_factor or 0.0))
-
-    def forward(
-        self, picture: Float[Tensor, "b c h w"], noise: Float[Tensor, "b k h2 w2"] | None = None
-    ) -> tuple[Float[Tensor, "b c h w"], Posterior]:
-        """Encodes and decodes, for training; `noise` draws from the posterior, without it the mean is taken."""
-        posterior = self.encode(picture)
-        z = posterior.mean if noise is None else posterior.sample(noise)
-        return self.decode(z), posterior
 
 
 class Encoder(nn.Module):

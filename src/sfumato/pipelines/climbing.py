@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sfumato.checkpoints.files import read_tensors, write_tensors
+from sfumato.checkpoints.files import write_tensors
+from sfumato.checkpoints.tensors import read_tensors
 from sfumato.diffusion.ascent import LogProbability, velocity_of
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.parameterisation import Denoise, Network, Parameterisation, v

@@ -157,7 +157,7 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     every = [name for each in PARTS for name in present(folder, each)]
     for part in sorted((*every, "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3")):
-        for path in sorted((folder / part).glob("*.*")):
+        for path in sorted(path for path in (folder / part).glob("*.*") if path.is_file()):
             digest.update(f"{part}/{path.name}".encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

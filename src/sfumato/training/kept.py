@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sfumato.checkpoints.files import read_metadata, read_tensors, write_tensors
+from sfumato.checkpoints.files import write_tensors
+from sfumato.checkpoints.tensors import read_metadata, read_tensors
 from sfumato.training.stage import Workshop
 
 

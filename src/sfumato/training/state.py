@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sfumato.checkpoints.files import read_metadata, read_tensors, write_tensors
+from sfumato.checkpoints.files import write_tensors
+from sfumato.checkpoints.tensors import read_metadata, read_tensors
 from sfumato.errors import CheckpointError
 from sfumato.training.ema import Average
 

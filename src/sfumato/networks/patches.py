@@ -1,0 +1,116 @@
+"""Maps as rows of patches: how a diffusion transformer cuts them, tells the patches where they lie, and lays them back.
+
+Axis letters as in `attention`; n counts patches in reading order.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from sfumato.networks.attention import to_map, to_tokens
+
+Size = tuple[int, int]
+
+
+def patches(sample: Float[Tensor, "b c h w"], patch: int) -> Size:
+    """Counts the patches of `patch` x `patch` along the height and the width of a map.
+
+    Raises ValueError where they do not fill it.
+    """
+    height, width = sample.shape[-2:]
+    if height % patch or width % patch:
+        raise ValueError(f"sample: a map of {height}x{width} cannot be cut into patches of {patch}x{patch}")
+    return height // patch, width // patch
+
+
+def angles(places: Shaped[Tensor, " n"], width: int) -> Float[Tensor, "n c"]:
+    """Multiplies places by the frequencies 10,000 ** (-2 i / width) for i in 0 .. width / 2 - 1, in double precision.
+
+    Source: Vaswani et al. 2017, section 3.5; Su et al. 2021, section 3.2.2.
+    """
+    exact = torch.float32 if places.device.type == "mps" else torch.float64
+    powers = torch.arange(0, width, 2, dtype=exact, device=places.device) / width
+    return places.to(exact)[:, None] * 10_000.0**-powers
+
+
+def positions(
+    size: Size, width: int, base: int, stretch: float = 1.0, device: torch.device | None = None
+) -> Float[Tensor, "n c"]:
+    """Describes where patches lie by sines and cosines, one half of the channels for the column and one for the row.
+
+    Args:
+        size: patches along the height and the width; their places are spread over [0, base / stretch).
+        width: channels, a multiple of 4.
+        base: patches along an edge of the maps in training.
+        stretch: in training, how many patches take the place that one took at first (Chen et al. 2023, section 2.4).
+
+    Source: Peebles & Xie 2023, section 3.2.
+    """
+    h, w = size
+    places = (torch.arange(n, device=device) * (base / n / stretch) for n in size)
+    row, column = (torch.cat([turn.sin(), turn.cos()], 1).float() for turn in (angles(x, width // 2) for x in places))
+    return torch.cat([column.expand(h, -1, -1), row[:, None].expand(-1, w, -1)], dim=-1).flatten(0, 1)
+
+
+class PatchEmbed(nn.Module):
+    """Cuts a map into patches, makes a token of each, and adds where it lies (Peebles & Xie 2023, section 3.2).
+
+    Args:
+        channels: of the map.
+        width: channels of a token.
+        patch: edge of a patch.
+        base, stretch: as in `positions`.
+        largest: patches along an edge of the largest map. The positions of such a map are then kept beside the
+            parameters, and a smaller map takes the middle of them (Esser et al. 2024, section 5.3.2). None spreads
+            the positions of the maps in training over maps of any size.
+    """
+
+    pos_embed: Tensor | None
+
+    def __init__(
+        self, channels: int, width: int, patch: int, base: int, *, stretch: float = 1.0, largest: int | None = None
+    ):
+        super().__init__()
+        self.patch, self.base, self.stretch, self.largest = patch, base, stretch, largest
+        self.proj = nn.Conv2d(channels, width, patch, stride=patch)
+        self.register_buffer("pos_embed", positions((largest, largest), width, base)[None] if largest else None)
+
+    def forward(self, sample: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n k"]:
+        """Gives a token for each patch; ValueError for a map that is too large or not filled by patches."""
+        size = patches(sample, self.patch)
+        tokens = to_tokens(self.proj(sample))
+        if self.pos_embed is None:
+            where = positions(size, tokens.shape[-1], self.base, self.stretch, tokens.device)
+        else:
+            where = self._middle(size)
+        return (tokens + where).to(tokens.dtype)
+
+    def _middle(self, size: Size) -> Float[Tensor, "1 n k"]:
+        assert self.pos_embed is not None
+        assert self.largest is not None
+        h, w = size
+        if max(size) > self.largest:
+            limit = self.largest * self.patch
+            raise ValueError(f"sample: a map of {h * self.patch}x{w * self.patch}; the largest edge is {limit}")
+        top, left = (self.largest - h) // 2, (self.largest - w) // 2
+        grid = self.pos_embed.unflatten(1, (self.largest, self.largest))
+        return grid[:, top : top + h, left : left + w].flatten(1, 2)
+
+
+def unpatched(tokens: Float[Tensor, "b n k"], size: Size, patch: int) -> Float[Tensor, "b c h w"]:
+    """Lays tokens out as a map again; a token holds its patch pixel by pixel, each with all its channels."""
+    channels_first = tokens.unflatten(-1, (patch * patch, -1)).transpose(-1, -2).flatten(2)
+    return F.pixel_shuffle(to_map(channels_first, size), patch)
+
+
+def without_variance(predicted: Float[Tensor, "b k h w"], sample: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Leaves out the second half of the channels where they are twice the sample's.
+
+    They say where between its bounds the variance of a step lies (Nichol & Dhariwal 2021, equation 15), which no
+    solver here asks for.
+    """
+    channels = sample.shape[1]
+    return predicted[:, :channels] if predicted.shape[1] == 2 * channels else predicted

@@ -1,0 +1,117 @@
+"""Plain checkpoints are read without running anything, or refused with the way to convert them."""
+
+import io
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from sfumato.checkpoints.pickled import Pickled
+from sfumato.checkpoints.tensors import Entry
+from sfumato.errors import CheckpointError
+
+
+class Evil:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_weights_are_read_plain_or_beside_what_training_left(tmp_path):
+    weights = {"a": torch.randn(2, 3), "t": torch.randn(2, 3).T, "n": torch.tensor(3)}
+    for name, content in {"plain": weights, "wrapped": {"state_dict": weights, "global_step": 7}}.items():
+        torch.save(content, tmp_path / f"{name}.ckpt")
+        source = Pickled(tmp_path / f"{name}.ckpt")
+        assert source.entries["t"] == Entry(torch.float32, (3, 2))
+        for key, tensor in weights.items():
+            assert torch.equal(source.get(key), tensor)
+            assert source.get(key).is_contiguous()
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_nothing_is_executed(tmp_path, old):
+    path, mark = tmp_path / "evil.ckpt", tmp_path / "mark"
+    torch.save({"a": torch.ones(2), "b": Evil(mark)}, path, _use_new_zipfile_serialization=not old)
+    with pytest.raises(CheckpointError, match="If you trust where it is from, convert it") as caught:
+        Pickled(path)
+    assert str(path) in str(caught.value)
+    assert not mark.exists()
+
+
+def test_a_bare_pickle_is_not_opened(tmp_path):
+    path, mark = tmp_path / "evil.bin", tmp_path / "mark"
+    path.write_bytes(pickle.dumps(Evil(mark)))
+    with pytest.raises(CheckpointError, match=r"not of PyTorch 1\.6"):
+        Pickled(path)
+    assert not mark.exists()
+
+
+def rezipped(path, compression=zipfile.ZIP_STORED, change=lambda name, content: content):
+    """The same archive, written again with other content or compression."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, change(name, content))
+
+
+def test_a_compressed_archive_is_not_unpacked(tmp_path):
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "bomb.ckpt")
+    rezipped(tmp_path / "bomb.ckpt", zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "bomb.ckpt").stat().st_size < 10**5
+    with pytest.raises(CheckpointError, match=r"not as torch\.save writes it"):
+        Pickled(tmp_path / "bomb.ckpt")
+
+
+def test_tensors_larger_than_their_file_are_refused(tmp_path):
+    torch.save({"a": torch.ones(1).expand(10**9)}, tmp_path / "wide.ckpt")
+    with pytest.raises(CheckpointError, match="larger than the file"):
+        Pickled(tmp_path / "wide.ckpt")
+
+
+def test_a_storage_that_claims_more_than_it_holds_is_refused(tmp_path):
+    torch.save({"a": torch.ones(1000)}, tmp_path / "lying.ckpt")
+    large = (10**9).to_bytes(4, "little")
+
+    def lie(name, content):
+        wrong = content.replace(b"M\xe8\x03", b"J" + large)  # both the storage's size and the shape
+        return wrong if name.endswith("data.pkl") else content
+
+    rezipped(tmp_path / "lying.ckpt", change=lie)
+    with pytest.raises(CheckpointError):
+        Pickled(tmp_path / "lying.ckpt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [torch.ones(1)],
+        {},
+        {"a": 1},
+        {1: torch.ones(1)},
+        {"a": torch.ones(2, 2).to_sparse()},
+        {"a": torch.ones(2, device="meta")},
+        {"a": torch.ones(2, dtype=torch.complex64)},
+    ],
+    ids=range(7),
+)
+def test_what_is_no_table_of_plain_tensors_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "odd.ckpt")
+    with pytest.raises(CheckpointError, match=r"odd\.ckpt"):
+        Pickled(tmp_path / "odd.ckpt")
+
+
+def test_cut_files_are_refused(tmp_path):
+    buffer = io.BytesIO()
+    torch.save({"a": torch.ones(100)}, buffer)
+    for length in range(0, len(buffer.getvalue()), 37):
+        (tmp_path / "cut.ckpt").write_bytes(buffer.getvalue()[:length])
+        with pytest.raises(CheckpointError, match=r"cut\.ckpt"):
+            Pickled(tmp_path / "cut.ckpt")
+    with pytest.raises(CheckpointError, match="missing"):
+        Pickled(tmp_path / "absent.ckpt")
