@@ -90,7 +90,7 @@ def positions(
         size: patches along the height and the width; their places are spread over [0, base / stretch).
         width: channels, a multiple of 4.
         base: patches along an edge of the maps in training.
-        stretch: in training, how many patches take the place that one took at first (Chen et al. 2023, section 2.4).
+        stretch: in training, how many patches share the place that one had at first (Chen et al. 2024, PixArt-sigma).
 
     Source: Peebles & Xie 2023, section 3.2.
     """
