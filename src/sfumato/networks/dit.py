@@ -12,27 +12,21 @@ from torch import Tensor, nn
 
 from sfumato.networks.attention import Attention, FeedForward
 from sfumato.networks.blocks import TimestepEmbedding
-from sfumato.networks.config import Config, divides, require
-from sfumato.networks.patches import PatchEmbed, patches, unpatched, without_variance
+from sfumato.networks.config import require
+from sfumato.networks.patches import PatchConfig, PatchEmbed, patches, unpatched, without_variance
 from sfumato.networks.transformer_blocks import WAVES, Modulation, modulated, per_sample, waves
 
 
 @dataclass(frozen=True)
-class DiTConfig(Config):
+class DiTConfig(PatchConfig):
     """What a `DiT` is made of, under the names of its `config.json`.
 
     `num_embeds_ada_norm` is the number of classes; one more stands for none. `out_channels` are twice `in_channels`
     in models that also learned a variance; it is not given.
     """
 
-    num_attention_heads: int = 16
-    attention_head_dim: int = 72
-    in_channels: int = 4
-    out_channels: int | None = None
-    num_layers: int = 28
     attention_bias: bool = True
     sample_size: int = 32
-    patch_size: int = 2
     num_embeds_ada_norm: int = 1000
     norm_eps: float = 1e-5
 
@@ -41,12 +35,7 @@ class DiTConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.num_layers > 0, self, "num_layers", why="at least one is needed")
-        require(self.patch_size > 0, self, "patch_size", why="must be above 0")
-        require(self.sample_size >= self.patch_size, self, "sample_size", "patch_size", why="holds no patch")
         require(self.num_embeds_ada_norm > 0, self, "num_embeds_ada_norm", why="at least one class is needed")
-        heads = ("num_attention_heads", "attention_head_dim")
-        require(divides(4, self.width), self, *heads, why="their product must be a positive multiple of 4")
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
@@ -54,16 +43,6 @@ class DiTConfig(Config):
         if mapping.get("_class_name") == "Transformer2DModel" and mapping.get("norm_type") == "ada_norm_zero":
             mapping = {**mapping, "_class_name": "DiTTransformer2DModel"}
         return super().from_dict(mapping)
-
-    @property
-    def width(self) -> int:
-        """Channels of a token."""
-        return self.num_attention_heads * self.attention_head_dim
-
-    @property
-    def factor(self) -> int:
-        """What must divide the edges of the sample."""
-        return self.patch_size
 
     def fixed(self) -> dict[str, Any]:
         """Gives the reference's keys that have one supported value."""
@@ -85,11 +64,11 @@ class DiT(nn.Module):
     def __init__(self, config: DiTConfig):
         super().__init__()
         self.config = config
-        width, patch = config.width, config.patch_size
-        self.pos_embed = PatchEmbed(config.in_channels, width, patch, config.sample_size // patch)
+        width = config.width
+        self.pos_embed = PatchEmbed(config)
         self.transformer_blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.num_layers))
         self.proj_out_1 = nn.Linear(width, 2 * width)
-        self.proj_out_2 = nn.Linear(width, patch**2 * (config.out_channels or config.in_channels))
+        self.proj_out_2 = nn.Linear(width, config.token_channels)
 
     def forward(
         self,

@@ -148,7 +148,7 @@ def rotation_of(words: int, size: Size, widths: tuple[int, ...], device: torch.d
 
 
 class SingleBlock(nn.Module):
-    """Attention and feed-forward layers beside one another, on all tokens alike (Dehghani et al. 2023, section 2.1)."""
+    """Attention and feed-forward layers beside one another, on all tokens alike (Dehghani et al. 2023, section 2)."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()

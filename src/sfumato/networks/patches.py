@@ -5,14 +5,59 @@ Axis letters as in `attention`; n counts patches in reading order.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from sfumato.networks.attention import to_map, to_tokens
+from sfumato.networks.config import Config, divides, require
 
 Size = tuple[int, int]
+LARGEST = 65_536  # edge of a map; a file cannot ask for more
+
+
+@dataclass(frozen=True)
+class PatchConfig(Config):
+    """What the transformers of patches have in common; `sample_size` is the edge of the maps in training."""
+
+    num_attention_heads: int = 16
+    attention_head_dim: int = 72
+    in_channels: int = 4
+    out_channels: int | None = None
+    num_layers: int = 28
+    sample_size: int = 128
+    patch_size: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        right = 0 < self.patch_size <= self.sample_size <= LARGEST
+        require(right, self, "patch_size", "sample_size", why=f"a patch fits in a map of {LARGEST} at most")
+        heads = ("num_attention_heads", "attention_head_dim")
+        require(divides(4, self.width), self, *heads, why="their product must be a positive multiple of 4")
+        require(self.num_layers > 0, self, "num_layers", why="at least one is needed")
+
+    @property
+    def width(self) -> int:
+        """Channels of a token."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    @property
+    def factor(self) -> int:
+        """What must divide the edges of the sample."""
+        return self.patch_size
+
+    @property
+    def base(self) -> int:
+        """Patches along an edge of the maps in training."""
+        return self.sample_size // self.patch_size
+
+    @property
+    def token_channels(self) -> int:
+        """Channels of a patch as it comes out: those of all its pixels."""
+        return self.patch_size**2 * (self.out_channels or self.in_channels)
 
 
 def patches(sample: Float[Tensor, "b c h w"], patch: int) -> Size:
@@ -45,7 +90,7 @@ def positions(
         size: patches along the height and the width; their places are spread over [0, base / stretch).
         width: channels, a multiple of 4.
         base: patches along an edge of the maps in training.
-        stretch: in training, how many patches take the place that one took at first (Chen et al. 2023, section 2.4).
+        stretch: in training, how many patches share the place that one had at first (Chen et al. 2024, PixArt-sigma).
 
     Source: Peebles & Xie 2023, section 3.2.
     """
@@ -59,10 +104,8 @@ class PatchEmbed(nn.Module):
     """Cuts a map into patches, makes a token of each, and adds where it lies (Peebles & Xie 2023, section 3.2).
 
     Args:
-        channels: of the map.
-        width: channels of a token.
-        patch: edge of a patch.
-        base, stretch: as in `positions`.
+        config: says how large maps, patches and tokens are.
+        stretch: as in `positions`.
         largest: patches along an edge of the largest map. The positions of such a map are then kept beside the
             parameters, and a smaller map takes the middle of them (Esser et al. 2024, section 5.3.2). None spreads
             the positions of the maps in training over maps of any size.
@@ -70,13 +113,12 @@ class PatchEmbed(nn.Module):
 
     pos_embed: Tensor | None
 
-    def __init__(
-        self, channels: int, width: int, patch: int, base: int, *, stretch: float = 1.0, largest: int | None = None
-    ):
+    def __init__(self, config: PatchConfig, *, stretch: float = 1.0, largest: int | None = None):
         super().__init__()
-        self.patch, self.base, self.stretch, self.largest = patch, base, stretch, largest
-        self.proj = nn.Conv2d(channels, width, patch, stride=patch)
-        self.register_buffer("pos_embed", positions((largest, largest), width, base)[None] if largest else None)
+        self.patch, self.base, self.stretch, self.largest = config.patch_size, config.base, stretch, largest
+        self.proj = nn.Conv2d(config.in_channels, config.width, self.patch, stride=self.patch)
+        kept = positions((largest, largest), config.width, self.base)[None] if largest else None
+        self.register_buffer("pos_embed", kept)
 
     def forward(self, sample: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n k"]:
         """Gives a token for each patch; ValueError for a map that is too large or not filled by patches."""

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from sfumato.networks.attention import Attention, FeedForward, hiding
 from sfumato.networks.blocks import TimestepEmbedding
-from sfumato.networks.config import Config, divides, require
-from sfumato.networks.patches import PatchEmbed, patches, unpatched, without_variance
+from sfumato.networks.config import divides, require
+from sfumato.networks.patches import LARGEST, PatchConfig, PatchEmbed, patches, unpatched, without_variance
 from sfumato.networks.transformer_blocks import WAVES, modulated, per_sample, waves
 
 
 @dataclass(frozen=True)
-class PixArtConfig(Config):
+class PixArtConfig(PatchConfig):
     """What a `PixArtTransformer` is made of, under the names of its `config.json`.
 
     `out_channels` are twice `in_channels` in models that also learned a variance; it is not given.
@@ -29,15 +29,9 @@ class PixArtConfig(Config):
     `caption_channels` None takes states of `cross_attention_dim` as they are.
     """
 
-    num_attention_heads: int = 16
-    attention_head_dim: int = 72
-    in_channels: int = 4
     out_channels: int | None = 8
-    num_layers: int = 28
     cross_attention_dim: int = 1152
     attention_bias: bool = True
-    sample_size: int = 128
-    patch_size: int = 2
     interpolation_scale: float | None = None
     use_additional_conditions: bool | None = None
     caption_channels: int | None = None
@@ -47,16 +41,13 @@ class PixArtConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.patch_size > 0, self, "patch_size", why="must be above 0")
-        require(self.sample_size >= self.patch_size, self, "sample_size", "patch_size", why="holds no patch")
-        require(self.stretch > 0, self, "interpolation_scale", why="must be above 0")
+        require(0 < self.stretch <= LARGEST, self, "interpolation_scale", why=f"must be above 0 and at most {LARGEST}")
         heads = ("num_attention_heads", "attention_head_dim")
-        require(divides(4, self.width), self, *heads, why="their product must be a positive multiple of 4")
         if self.tells_size:
             require(divides(3, self.width), self, *heads, why="their product must be a multiple of 3 to tell the size")
         if self.caption_channels is not None:
             fits = self.cross_attention_dim == self.width
-            require(fits, self, "cross_attention_dim", *heads, why="must be the product of the others")
+            require(fits, self, "cross_attention_dim", *heads, why="the first must be the product of the others")
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
@@ -64,11 +55,6 @@ class PixArtConfig(Config):
         if mapping.get("_class_name") == "Transformer2DModel" and mapping.get("norm_type") == "ada_norm_single":
             mapping = {**mapping, "_class_name": "PixArtTransformer2DModel"}
         return super().from_dict(mapping)
-
-    @property
-    def width(self) -> int:
-        """Channels of a token."""
-        return self.num_attention_heads * self.attention_head_dim
 
     @property
     def stretch(self) -> float:
@@ -81,11 +67,6 @@ class PixArtConfig(Config):
         """Whether the network is told the size of the picture."""
         given = self.use_additional_conditions
         return self.sample_size == 128 if given is None else given
-
-    @property
-    def factor(self) -> int:
-        """What must divide the edges of the sample."""
-        return self.patch_size
 
     def fixed(self) -> dict[str, Any]:
         """Gives the reference's keys that have one supported value."""
@@ -111,10 +92,8 @@ class PixArtTransformer(nn.Module):
     def __init__(self, config: PixArtConfig):
         super().__init__()
         self.config = config
-        width, patch = config.width, config.patch_size
-        self.pos_embed = PatchEmbed(
-            config.in_channels, width, patch, config.sample_size // patch, stretch=config.stretch
-        )
+        width = config.width
+        self.pos_embed = PatchEmbed(config, stretch=config.stretch)
         self.adaln_single = SharedModulation(width, tells_size=config.tells_size)
         self.caption_projection = None
         if config.caption_channels is not None:
@@ -122,7 +101,7 @@ class PixArtTransformer(nn.Module):
             self.caption_projection = TimestepEmbedding(config.caption_channels, width, activation)
         self.transformer_blocks = nn.ModuleList(PixArtBlock(config) for _ in range(config.num_layers))
         self.scale_shift_table = nn.Parameter(torch.randn(2, width) / width**0.5)
-        self.proj_out = nn.Linear(width, patch**2 * (config.out_channels or config.in_channels))
+        self.proj_out = nn.Linear(width, config.token_channels)
 
     def forward(
         self,

@@ -8,53 +8,39 @@ from typing import Any
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sfumato.networks.config import Config, divides, require
-from sfumato.networks.patches import PatchEmbed, patches, unpatched
+from sfumato.networks.config import require
+from sfumato.networks.patches import LARGEST, PatchConfig, PatchEmbed, patches, unpatched
 from sfumato.networks.transformer_blocks import JointBlock, Modulation, TimeTextEmbedding, modulated
 
 
 @dataclass(frozen=True)
-class SD3Config(Config):
+class SD3Config(PatchConfig):
     """What an `SD3Transformer` is made of, under the names of its `config.json`.
 
-    `sample_size` is the edge of the maps in training, `pos_embed_max_size` that of the largest map in patches.
-    `dual_attention_layers` are the numbers of the blocks in which the patches also look at one another alone.
+    `pos_embed_max_size` is the edge of the largest map, in patches. `dual_attention_layers` are the numbers of the
+    blocks in which the patches also look at one another alone.
     """
 
-    sample_size: int = 128
-    patch_size: int = 2
-    in_channels: int = 16
-    num_layers: int = 18
-    attention_head_dim: int = 64
     num_attention_heads: int = 18
+    attention_head_dim: int = 64
+    in_channels: int = 16
+    out_channels: int | None = 16
+    num_layers: int = 18
     joint_attention_dim: int = 4096
     caption_projection_dim: int = 1152
     pooled_projection_dim: int = 2048
-    out_channels: int | None = 16
     pos_embed_max_size: int = 96
     dual_attention_layers: tuple[int, ...] = ()
     qk_norm: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.patch_size > 0, self, "patch_size", why="must be above 0")
-        require(self.sample_size >= self.patch_size, self, "sample_size", "patch_size", why="holds no patch")
-        require(self.pos_embed_max_size > 0, self, "pos_embed_max_size", why="must be above 0")
-        heads = ("num_attention_heads", "attention_head_dim")
-        require(divides(4, self.width), self, *heads, why="their product must be a positive multiple of 4")
+        right = 0 < self.pos_embed_max_size <= LARGEST
+        require(right, self, "pos_embed_max_size", why=f"must be above 0 and at most {LARGEST}")
+        names = ("caption_projection_dim", "num_attention_heads", "attention_head_dim")
         fits = self.caption_projection_dim == self.width
-        require(fits, self, "caption_projection_dim", *heads, why="must be the product of the others")
+        require(fits, self, *names, why="the first must be the product of the others")
         require(self.qk_norm in (None, "rms_norm"), self, "qk_norm", why="must be rms_norm or null")
-
-    @property
-    def width(self) -> int:
-        """Channels of a token."""
-        return self.num_attention_heads * self.attention_head_dim
-
-    @property
-    def factor(self) -> int:
-        """What must divide the edges of the sample."""
-        return self.patch_size
 
     def fixed(self) -> dict[str, Any]:
         """Gives the mark by which the file is known."""
@@ -70,10 +56,8 @@ class SD3Transformer(nn.Module):
     def __init__(self, config: SD3Config):
         super().__init__()
         self.config = config
-        width, patch = config.width, config.patch_size
-        self.pos_embed = PatchEmbed(
-            config.in_channels, width, patch, config.sample_size // patch, largest=config.pos_embed_max_size
-        )
+        width = config.width
+        self.pos_embed = PatchEmbed(config, largest=config.pos_embed_max_size)
         self.time_text_embed = TimeTextEmbedding(config.pooled_projection_dim, width)
         self.context_embedder = nn.Linear(config.joint_attention_dim, width)
         self.transformer_blocks = nn.ModuleList(
@@ -87,7 +71,7 @@ class SD3Transformer(nn.Module):
             for number in range(config.num_layers)
         )
         self.norm_out = Modulation(width, 2)
-        self.proj_out = nn.Linear(width, patch**2 * (config.out_channels or config.in_channels))
+        self.proj_out = nn.Linear(width, config.token_channels)
 
     def forward(
         self,
