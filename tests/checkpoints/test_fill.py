@@ -112,6 +112,21 @@ def test_a_module_that_would_change_the_numbers_of_a_file_is_refused(path):
         filled(path, {"weight": torch.ones(3, 2)}, make=lambda: Turning(3, 2, bias=False))
 
 
+def test_a_network_of_transformers_is_filled_with_its_shared_words(tmp_path):
+    """T5, whose words are one tensor under two names, of which its files hold one."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2)
+    theirs = T5EncoderModel(config).eval()
+    theirs.save_pretrained(tmp_path)
+    source = Safetensors(tmp_path / "model.safetensors")
+    ours = build(lambda: T5EncoderModel(config), source).eval()
+    fill(ours, source, torch.float32)
+    assert not any(tensor.is_meta for tensor in (*ours.parameters(), *ours.buffers()))
+    ids = torch.tensor([[3, 9, 1, 39]])
+    assert torch.equal(ours(ids).last_hidden_state, theirs(ids).last_hidden_state)
+
+
 NAN = torch.tensor([[0.0] * 4] * 2 + [[0, 0, float("nan"), 0]])
 
 

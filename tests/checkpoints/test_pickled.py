@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import time
 import zipfile
 
 import pytest
@@ -85,6 +86,19 @@ def test_a_storage_that_claims_more_than_it_holds_is_refused(tmp_path):
     rezipped(tmp_path / "lying.ckpt", change=lie)
     with pytest.raises(CheckpointError):
         Pickled(tmp_path / "lying.ckpt")
+
+
+def test_a_key_that_takes_for_ever_to_look_up_is_refused_at_once(tmp_path):
+    """Pairs of pairs of pairs: few bytes, 2^60 steps to hash, in whatever way the pickle repeats them."""
+    for again in (b"2", b"q\x01h\x01"):  # DUP, or BINPUT and BINGET
+        path = tmp_path / "pairs.ckpt"
+        torch.save({"a": torch.ones(1)}, path)
+        pairs = b"\x80\x02})" + (again + b"\x86") * 60 + b"K\x01s."
+        rezipped(path, change=lambda name, content, pairs=pairs: pairs if name.endswith("data.pkl") else content)
+        began = time.perf_counter()
+        with pytest.raises(CheckpointError, match="so often in another"):
+            Pickled(path)
+        assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Headers and indices are looked at before anything is read, and what does not fit is refused naming file and key."""
 
 import json
+import os
 import struct
 
 import pytest
@@ -9,6 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sfumato.checkpoints import tensors
+from sfumato.checkpoints.files import read_json
+from sfumato.checkpoints.pickled import Pickled
 from sfumato.checkpoints.tensors import DTYPES, Entry, Safetensors, Sharded, read_tensors
 from sfumato.errors import CheckpointError
 
@@ -109,11 +112,14 @@ def test_every_cut_and_every_change_of_a_length_is_refused(tmp_path):
             Safetensors(path)
 
 
-def test_what_is_no_file_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="missing"):
-        read_tensors(tmp_path / "absent.safetensors")
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        read_tensors(tmp_path)
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("absent", "pipe", "zeros", "loop", "."):
+        for read in (read_tensors, read_json, Pickled, Sharded):
+            with pytest.raises(CheckpointError, match="is missing"):
+                read(tmp_path / name)
 
 
 def test_whatever_safetensors_refuses_is_refused_and_what_is_read_is_equal(tmp_path):

@@ -62,7 +62,7 @@ def _at_most(count: int, source: Source) -> Iterator[None]:
     def counted(*_: object) -> None:
         nonlocal made
         made += get_ident() == builder  # other threads may be building too
-        if made > count:
+        if made > count and get_ident() == builder:
             raise CheckpointError(
                 f"{source.path} does not fit its configuration: the network has more weights than the file."
             )
@@ -103,7 +103,7 @@ def fill(
         network: as `build` makes it; it is not usable when this raises.
         source: of the weights.
         dtype: of the numbers; None leaves them as they are. Integers and truth values keep the network's own type.
-        device: where they are put, the network's computed buffers too.
+        device: where they are put; the network's computed buffers too, which keep their type.
         rename: a name in the source to that in the network; None leaves the tensor out.
 
     Raises CheckpointError naming the file and the keys when a tensor is missing, not expected, of another shape or
@@ -115,10 +115,10 @@ def fill(
     places = _places(network, source, groups, rename)
     first = {place: next(each for each in group if each in places.values()) for group in groups for place in group}
     for name, place in places.items():
-        floats = kinds[place].is_floating_point
-        if source.entries[name].dtype.is_floating_point != floats:
+        if source.entries[name].dtype.is_floating_point != kinds[place].is_floating_point:
             raise CheckpointError(f"{source.path}: {name} is of {source.entries[name].dtype}, not {kinds[place]}.")
-        kind = (dtype or source.entries[name].dtype) if floats else kinds[place]
+    for name, place in places.items():
+        kind = (dtype or source.entries[name].dtype) if kinds[place].is_floating_point else kinds[place]
         if first.get(place, place) == place:
             shape = _get(network, place).shape  # as the network has it, where a module squeezed an older file's
             _put(network, place, _read(source, name, kind, device).view(shape))

@@ -1,16 +1,18 @@
 """Tensors of a plain `.ckpt`, `.pth`, `.pt` or `.bin`, as `torch.save` writes it; nothing of it is ever executed.
 
 PyTorch's unpickler with `weights_only=True` builds tensors and plain containers and refuses all else. What it does not
-look at is checked beforehand: how large the pickle is, and that nothing in the archive is compressed, so that no file
-is larger in memory than on disk.
+look at is checked beforehand: how large the pickle is and how often it repeats itself, and that nothing in the archive
+is compressed, so that no file is larger in memory than on disk.
 """
 
 from __future__ import annotations
 
+import pickletools
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,7 @@ from sfumato.errors import CheckpointError
 
 SUFFIXES = (".ckpt", ".pth", ".pt", ".bin")
 LARGEST_PICKLE = 16 * 2**20  # bytes that say which tensors there are; the numbers lie beside them
+MOST_REPEATED = 10**7  # objects
 WRAPPED = "state_dict"  # where training programs put the weights, beside what they need to go on
 
 CONVERT = (
@@ -93,13 +96,45 @@ def _checked(path: Path) -> int:
             )
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+            pickles = [record for record in records if record.filename.rpartition("/")[2] == "data.pkl"]
+            compressed = [record.filename for record in records if record.compress_type != zipfile.ZIP_STORED]
+            whole = sum(record.file_size for record in records) <= size
+            if len(pickles) != 1 or compressed or not whole or pickles[0].file_size > LARGEST_PICKLE:
+                raise CheckpointError(f"{path} is an archive, but not as torch.save writes it; it was not read.")
+            if _repeated(archive.read(pickles[0])) > MOST_REPEATED:
+                raise CheckpointError(f"{path} holds one thing so often in another that it cannot be read.")
+    except (OSError, ValueError, LookupError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is not a whole file of torch.save: {error}") from error
-    pickles = [record for record in records if record.filename.rpartition("/")[2] == "data.pkl"]
-    compressed = [record.filename for record in records if record.compress_type != zipfile.ZIP_STORED]
-    whole = sum(record.file_size for record in records) <= size
-    if len(pickles) != 1 or compressed or not whole or pickles[0].file_size > LARGEST_PICKLE:
-        raise CheckpointError(f"{path} is an archive, but not as torch.save writes it; it was not read.")
     return size
+
+
+def _repeated(pickle: bytes) -> int:
+    """How many objects a pickle takes up again from its memory, with all that is in them; nothing of it is run.
+
+    A pair of a pair of a pair, each time twice the same, is short, but takes 2^n steps to look up as a key.
+    """
+    stack: list[int | None] = []  # how many objects each holds; None is a mark
+    memory: dict[Any, int] = {}
+    total = 0
+    for code, argument, _ in pickletools.genops(pickle):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memory[len(memory) if code.name == "MEMOIZE" else argument] = stack[-1] or 1
+            continue
+        if code.name in ("GET", "BINGET", "LONG_BINGET", "DUP"):
+            held = (stack[-1] or 1) if code.name == "DUP" else memory[argument]
+            total += held
+            if total > MOST_REPEATED:
+                break
+            stack.append(held)
+            continue
+        held = 1
+        taken = [each for each in code.stack_before if each not in (pickletools.markobject, pickletools.stackslice)]
+        if pickletools.markobject in code.stack_before:
+            while (top := stack.pop()) is not None:
+                held += top
+        for _each in taken:
+            held += stack.pop() or 0
+        stack += [None if each is pickletools.markobject else held for each in code.stack_after]
+    return total

@@ -7,7 +7,6 @@ allocated by what it claims. Tensors are then taken one by one, as views of the 
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -103,19 +102,16 @@ class Safetensors:
 
 def _header(path: Path) -> dict[str, Any]:
     try:
+        if not path.is_file():  # nor a pipe, which would be waited for
+            raise CheckpointError(f"{path} is missing: this is not a complete model folder.")
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CheckpointError(f"{path} is no file.")
-            size = status.st_size
+            size = os.fstat(file.fileno()).st_size
             length = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
             if not 2 <= length <= size - 8:
                 raise CheckpointError(f"{path} is not a whole safetensors file: a header of {length} bytes in {size}.")
             if length > LARGEST_HEADER:
                 raise CheckpointError(f"{path} has a header of {length} bytes, more than any model needs; not read.")
             text = file.read(length)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing: this is not a complete model folder.") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     header = parse_json(text, f"{path} is not a whole safetensors file: its header")
