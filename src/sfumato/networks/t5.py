@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sfumato.errors import CheckpointError
-from sfumato.networks.config import MOST_LAYERS
+from sfumato.networks.config import Config, require
 
-WIDEST = 65_536  # of any one number in a configuration
-VOCABULARY = 1_000_000
+MOST = 1_000_000  # of any one number in a configuration
 
 
-class T5Config:
-    """The reference's own `config.json` of a `T5EncoderModel`, checked."""
+@dataclass(frozen=True)
+class T5Config(Config):
+    """What a `T5` is made of, under the names of its `config.json`."""
 
-    def __init__(self, values: Mapping[str, Any]):
-        self.values = dict(values)
+    vocab_size: int = 32128
+    d_model: int = 512
+    d_kv: int = 64
+    d_ff: int = 2048
+    num_layers: int = 6
+    num_heads: int = 8
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    feed_forward_proj: str = "relu"
 
-    @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
-        """Reads a parsed `config.json`; CheckpointError when it is not that of a T5 of sane size."""
-        if mapping.get("model_type") not in ("t5", "umt5"):
-            raise CheckpointError(
-                f"T5Config: model_type={mapping.get('model_type')!r:.100} is not supported, only 't5'"
-            )
-        for key, most in (("num_layers", MOST_LAYERS), ("vocab_size", VOCABULARY)):
-            if not isinstance(mapping.get(key, 1), int) or not 0 < mapping.get(key, 1) <= most:
-                raise CheckpointError(f"T5Config: {key}={mapping[key]!r:.100} should be from 1 to {most}")
-        for key in ("d_model", "d_kv", "d_ff", "num_heads", "relative_attention_num_buckets"):
-            if not isinstance(mapping.get(key, 1), int) or not 0 < mapping.get(key, 1) <= WIDEST:
-                raise CheckpointError(f"T5Config: {key}={mapping[key]!r:.100} should be from 1 to {WIDEST}")
-        return cls(mapping)
+    ignored: ClassVar[frozenset[str]] = frozenset(
+        {
+            "bos_token_id", "classifier_dropout", "decoder_start_token_id", "dense_act_fn", "dropout_rate", "dtype",
+            "eos_token_id", "initializer_factor", "is_decoder", "is_encoder_decoder", "is_gated_act", "n_positions",
+            "num_decoder_layers", "output_past", "pad_token_id", "task_specific_params", "tie_word_embeddings",
+            "torch_dtype", "transformers_version", "use_cache",
+        }
+    )  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gives the complete `config.json`."""
-        return dict(self.values)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads"):
+            require(0 < getattr(self, name) <= MOST, self, name, why=f"must be from 1 to {MOST}")
+        known = self.feed_forward_proj in ("relu", "gated-gelu")
+        require(known, self, "feed_forward_proj", why="must be relu or gated-gelu")
+
+    def fixed(self) -> dict[str, Any]:
+        """Gives the reference's keys that have one supported value."""
+        return {"architectures": ["T5EncoderModel"], "model_type": "t5", "scale_decoder_outputs": True}
 
 
 class T5(nn.Module):
@@ -53,7 +62,7 @@ class T5(nn.Module):
         except ImportError:
             raise CheckpointError("This model reads prompts with T5: pip install 'sfumato[t5]'") from None
         self.config = config
-        theirs = T5EncoderModel(TheirConfig(**config.values))
+        theirs = T5EncoderModel(TheirConfig(**asdict(config)))
         self.shared, self.encoder = theirs.shared, theirs.encoder
         self.encoder.embed_tokens = self.shared
         self.register_load_state_dict_pre_hook(_tie)
