@@ -13,6 +13,8 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -103,6 +105,11 @@ class Pair:
 @pytest.fixture
 def sd() -> Pair:
     return Pair(xl=False)
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return UNet(UNetConfig(**SMALL))
 
 
 @pytest.fixture
@@ -424,6 +431,35 @@ def test_a_scale_by_the_root_of_the_rank_is_followed(sd, tmp_path):
     save_file(tensors, tmp_path / "a.safetensors", metadata={METADATA: words})
     (update,) = read_lora(tmp_path / "a.safetensors", sd.ours)["unet"].updates().values()
     assert update.alpha / update.rank == pytest.approx(3 / 2**0.5)
+
+
+NAMES = st.sampled_from(
+    [*GOOD, "alpha", "", ".lora_A.weight", "unet.conv_in.lora_A.weight", f"{Q}.lora_down", "x" * 999]
+)
+TENSORS = st.sampled_from(
+    [DOWN, UP, torch.tensor(1.0), torch.zeros(0), torch.ones(3, 3).int(), torch.ones(24, 2, 1, 1)]
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    some=st.dictionaries(NAMES, TENSORS),
+    metadata=st.text(max_size=20),
+    spoilt=st.lists(st.integers(0, 2**20), max_size=3),
+)
+def test_a_spoilt_file_is_read_or_refused_and_nothing_else(some, metadata, spoilt, unet, tmp_path):
+    path = tmp_path / "spoilt.safetensors"
+    save_file({key: value.clone() for key, value in (GOOD | some).items()}, path, metadata={METADATA: metadata})
+    content = bytearray(path.read_bytes())
+    for place in spoilt:
+        content[place % len(content)] ^= 1 + place % 255
+    path.write_bytes(content)
+    try:
+        adapters = read_lora(path, {"unet": unet})
+    except CheckpointError as error:
+        assert "spoilt.safetensors" in str(error)  # noqa: PT017  either is right
+    else:
+        lora.fuse(unet, [(adapters["unet"], 1.0)]).unfuse()
 
 
 def test_a_pickle_is_never_opened(sd, tmp_path):

@@ -9,6 +9,8 @@ import zipfile
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -305,6 +307,24 @@ def test_pickles_that_would_grow_are_not_opened(tmp_path):
     with pytest.raises(CheckpointError, match="larger than any embedding"):
         read_embedding(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10_000
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spoilt=st.lists(st.integers(0, 2**20), min_size=1, max_size=4), pickled=st.booleans())
+def test_a_spoilt_file_is_read_or_refused_and_nothing_else(spoilt, pickled, tmp_path):
+    path = tmp_path / ("spoilt.pt" if pickled else "spoilt.safetensors")
+    if pickled:
+        a1111(path, torch.ones(2, 12))
+    else:
+        save_file({"clip_l": torch.ones(2, 12), "clip_g": torch.ones(2, 20)}, path)
+    content = bytearray(path.read_bytes())
+    for place in spoilt:
+        content[place % len(content)] ^= 1 + place % 255
+    path.write_bytes(content)
+    try:
+        assert 1 <= len(read_embedding(path)) <= 77
+    except CheckpointError as error:
+        assert "spoilt." in str(error)  # noqa: PT017  either is right
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from sfumato.checkpoints.files import read_metadata, read_tensors, write_tensors
+from sfumato.checkpoints.files import LARGEST_JSON, read_metadata, read_tensors, write_tensors
 from sfumato.checkpoints.lora_names import KOHYA, TEXT_MODEL, Place, spellings
 from sfumato.errors import CheckpointError
 from sfumato.networks.lora import Adapter, LowRank, layers
@@ -177,7 +177,7 @@ def _why_not(unknown: list[str], networks: Mapping[str, nn.Module]) -> str:
     """What is wrong with a file that has these keys."""
     if not unknown:
         return "is empty: it holds no LoRA."
-    few = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+    few = ", ".join(key[:200] for key in unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
     for sign, kind in OTHERS.items():
         if any(sign in key for key in unknown):
             return f"is {kind}, which is not supported: {few}."
@@ -189,28 +189,35 @@ class _Alphas:
 
     def __init__(self, path: Path):
         self._path = path
+        text = read_metadata(path).get(METADATA) or "{}"
         try:
-            packed = json.loads(read_metadata(path).get(METADATA) or "{}")
+            packed = json.loads(text) if len(text) <= LARGEST_JSON else None
         except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: {METADATA} in its metadata is not JSON: {error}") from error
         if not isinstance(packed, dict):
-            raise CheckpointError(f"{path}: {METADATA} in its metadata is not a JSON object.")
+            raise CheckpointError(f"{path}: {METADATA} in its metadata is no JSON object of a sensible size.")
         self._packed = packed
 
     def __call__(self, place: Place, rank: int) -> float:
         """The alpha of a layer; its rank where nothing is said, so that the scale is 1."""
         alpha = self._packed.get(f"{place.part}.lora_alpha", rank)
-        patterns = self._packed.get(f"{place.part}.alpha_pattern") or {}
-        name = place.layer.removeprefix(TEXT_MODEL)
+        patterns = self._packed.get(f"{place.part}.alpha_pattern")
         if isinstance(patterns, dict):
-            # names that are longer are more exact; they are compared and not run as the expressions they may be
-            for pattern in sorted(patterns, key=len):
-                plain = pattern.removeprefix("^").removeprefix(TEXT_MODEL)
-                if name == plain or (not pattern.startswith("^") and name.endswith(f".{plain}")):
-                    alpha = patterns[pattern]
+            named = next((each for each in _patterns(place.layer) if each in patterns), None)
+            alpha = alpha if named is None else patterns[named]
         if not isinstance(alpha, int | float) or not abs(alpha) < HIGHEST_ALPHA:
-            raise CheckpointError(f"{self._path}: the alpha of {place.part}.{place.layer} is {alpha!r}.")
+            raise CheckpointError(f"{self._path}: the alpha of {place.part}.{place.layer} is {str(alpha)[:100]}.")
         return alpha * rank**0.5 if self._packed.get(f"{place.part}.use_rslora") is True else alpha
+
+
+def _patterns(layer: str) -> Iterator[str]:
+    """What PEFT may call a layer, most exact first; its names are regular expressions, but are not run as such here."""
+    bare = layer.removeprefix(TEXT_MODEL)
+    whole = dict.fromkeys((layer, bare, TEXT_MODEL + bare))
+    yield from (f"^{name}" for name in whole)
+    yield from whole
+    parts = bare.split(".")
+    yield from (".".join(parts[start:]) for start in range(1, len(parts)))
 
 
 def _updates(
