@@ -182,8 +182,12 @@ def test_ranks_and_alphas_that_differ_by_layer_are_followed(sd, tmp_path):
         adapters[part] = lora.Adapter(mixed)
     write_lora(tmp_path / "a.safetensors", adapters)
     sd.pipeline.load_lora_weights(tmp_path, weight_name="a.safetensors")
-    attach(sd.ours, read_lora(tmp_path / "a.safetensors", sd.ours))
+    attach(sd.ours, adapters)
     sd.compare()
+    for part, adapter in read_lora(tmp_path / "a.safetensors", sd.ours).items():
+        expected = {name: (update.rank, update.alpha) for name, update in adapters[part].updates().items()}
+        assert {name: (update.rank, update.alpha) for name, update in adapter.updates().items()} == expected
+        assert len(set(expected.values())) == 3
 
 
 @pytest.mark.filterwarnings("ignore:Already found a `peft_config`")

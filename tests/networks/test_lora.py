@@ -72,8 +72,13 @@ def test_dora_gives_every_output_its_length(layer):
     lengths = torch.rand(7) + 0.5
     adapter = lora.Adapter({"0": lora.LowRank(plain.lora_A.weight, plain.lora_B.weight, 2.0, lengths)})
     x = torch.randn(2, 4, 5) if isinstance(layer, nn.Linear) else torch.randn(2, 5, 9, 8)
-    with lora.attach(network, adapter):
+    before = network(x)
+    with lora.attach(network, adapter) as handle:
         live = network(x)
+        handle.weight = 0.0
+        assert torch.equal(network(x), before)
+    with lora.fuse(network, [(adapter, 0.0)]):
+        assert torch.equal(network(x), before)
     with lora.fuse(network, [(adapter, 1.0)]):
         torch.testing.assert_close(network[0].weight.flatten(1).norm(dim=1), lengths)
         torch.testing.assert_close(network(x), live, atol=1e-5, rtol=1e-5)

@@ -191,7 +191,8 @@ def fuse(network: nn.Module, adapters: Iterable[tuple[Adapter, float]]) -> Fused
     sums: dict[Layer, list[tuple[LowRank, float]]] = {}
     for adapter, weight in adapters:
         for layer, update in _pairs(network, adapter):
-            sums.setdefault(layer, []).append((update, weight))
+            if weight:
+                sums.setdefault(layer, []).append((update, weight))
     exchanged: dict[Layer, tuple[Tensor, Tensor]] = {}
     for layer, updates in sums.items():
         old = layer.weight
