@@ -9,6 +9,7 @@ from diffusers import (
     DDIMScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    SD3Transformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -349,6 +350,44 @@ def test_kohyas_flux_is_taken_apart_as_diffusers_does_it(tmp_path):
         write_lora(tmp_path / "b.safetensors", {"transformer": adapter}, layout)
         again = read_lora(tmp_path / "b.safetensors", {"transformer": transformer})["transformer"].state_dict()
         assert all(torch.equal(tensor, again[name]) for name, tensor in adapter.state_dict().items())
+
+
+class Whole(dict):
+    """A checkpoint whose other tensors do not matter."""
+
+    def pop(self, key):
+        return super().pop(key, torch.zeros(6, 1))
+
+
+def test_kohyas_sd3_is_taken_apart_as_diffusers_converts_its_weights(tmp_path):
+    from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
+
+    shape = {"num_layers": 3, "attention_head_dim": 8, "num_attention_heads": 2, "joint_attention_dim": 12}
+    more = {"caption_projection_dim": 16, "pooled_projection_dim": 10, "dual_attention_layers": (0,), "sample_size": 8}
+    transformer = SD3Transformer2DModel(**shape, **more, pos_embed_max_size=8, in_channels=4)
+    known, tensors, weights = (
+        dict(lora.layers(transformer)),
+        {},
+        Whole({"context_embedder.weight": torch.zeros(16, 12)}),
+    )
+    torch.manual_seed(0)
+    for name, places in spellings({"transformer": transformer}).items():
+        if name.startswith("diffusion_model.joint_blocks"):
+            down = torch.randn(2, known[places[0].layer].in_features)
+            up = torch.randn(sum(known[each.layer].out_features for each in places), 2)
+            weights[f"{name.removeprefix('diffusion_model.')}.weight"] = up @ down
+            kohya = f"lora_unet_{name.removeprefix('diffusion_model.').replace('.', '_')}"
+            tensors |= {f"{kohya}.lora_down.weight": down, f"{kohya}.lora_up.weight": up}
+    for block in range(3):  # what the conversion looks for, though it gives nothing of it
+        weights[f"joint_blocks.{block}.x_block.attn.qkv.bias"] = torch.zeros(48)
+        weights[f"joint_blocks.{block}.context_block.adaLN_modulation.1.weight"] = torch.zeros(32, 16)
+    save_file(tensors, tmp_path / "a.safetensors")
+    updates = read_lora(tmp_path / "a.safetensors", {"transformer": transformer})["transformer"].updates()
+    assert len(updates) == 3 * (2 * 3 + 4) + 2 * 3 + 4  # the last block gives nothing to the words
+    reference = convert_sd3_transformer_checkpoint_to_diffusers(weights)
+    for name, update in updates.items():
+        made = update.applied(torch.zeros_like(known[name].weight), 1.0)
+        torch.testing.assert_close(made, reference[f"{name}.weight"], msg=name)
 
 
 @torch.no_grad()

@@ -140,6 +140,9 @@ JOINT = {
     "context_block.attn.proj": DOUBLE["txt_attn.proj"],
     "x_block.mlp.fc1": DOUBLE["img_mlp.0"],
     "x_block.mlp.fc2": DOUBLE["img_mlp.2"],
+    "x_block.attn2.qkv": ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
+    "x_block.attn2.proj": ("attn2.to_out.0",),
+    "x_block.adaLN_modulation.1": ("norm1.linear",),  # the context's are not the same in the last block, and left out
     "context_block.mlp.fc1": DOUBLE["txt_mlp.0"],
     "context_block.mlp.fc2": DOUBLE["txt_mlp.2"],
 }
