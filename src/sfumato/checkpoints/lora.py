@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sfumato.checkpoints.files import LARGEST_JSON, read_metadata, read_tensors, write_tensors
 from sfumato.checkpoints.lora_names import KOHYA, TEXT_MODEL, Place, spellings
 from sfumato.errors import CheckpointError
-from sfumato.networks.lora import Adapter, LowRank, layers
+from sfumato.networks.lora import Adapter, Layer, LowRank, layers
 
 IN_FOLDER = "pytorch_lora_weights.safetensors"  # what diffusers and PEFT call it
 METADATA = "lora_adapter_metadata"  # where diffusers keeps PEFT's configuration in a file, as JSON
@@ -79,9 +79,10 @@ def read_lora(path: Path, networks: Mapping[str, nn.Module]) -> dict[str, Adapte
     if unknown or not found:
         raise CheckpointError(f"{path} {_why_not(unknown, networks)}")
     alphas = _Alphas(path)
+    known = {Place(part, name): layer for part, network in networks.items() for name, layer in layers(network)}
     updates: dict[str, dict[str, LowRank]] = {}
     for places, roles in found.items():
-        for place, update in _updates(path, networks, places, roles, alphas):
+        for place, update in _updates(path, known, places, roles, alphas):
             if place.layer in updates.setdefault(place.part, {}):
                 raise CheckpointError(f"{path} has two updates of {place.part}.{place.layer}.")
             updates[place.part][place.layer] = update
@@ -222,7 +223,7 @@ def _patterns(layer: str) -> Iterator[str]:
 
 def _updates(
     path: Path,
-    networks: Mapping[str, nn.Module],
+    known: Mapping[Place, Layer],
     places: tuple[Place, ...],
     roles: dict[str, tuple[str, Tensor]],
     alphas: _Alphas,
@@ -253,7 +254,6 @@ def _updates(
                 f"{len(up)}; other DoRA is not supported."
             )
         magnitude = magnitude.flatten()
-    known = {place: dict(layers(networks[place.part]))[place.layer] for place in places}
     rows = [len(known[place].weight) for place in places]
     if sum(rows) != len(up):
         raise CheckpointError(f"{path}: {up_key} of shape {[*up.shape]} should have {sum(rows)} rows.")
