@@ -27,6 +27,7 @@ START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 LENGTH = 77  # tokens that CLIP's text encoders read, with start and end
 PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 WORDS_KEPT = 100_000
+LONGEST_WORD = 100
 
 
 class Tokenizer:
@@ -38,6 +39,7 @@ class Tokenizer:
         length: tokens per text, with start, end and padding.
         pad: the token that fills up.
         words: words the training captions hold, the most frequent first; empty when unknown.
+        added: words that came later, from files, and how many tokens each of them stands for; see `with_word`.
 
     Example:
         >>> tokenizer = Tokenizer.train(["a cat", "a black cat"], vocab_size=600, length=8)
@@ -55,16 +57,27 @@ class Tokenizer:
         length: int = LENGTH,
         pad: str | AddedToken = END,
         words: Sequence[str] = (),
+        added: Mapping[str, int] | None = None,
     ) -> None:
         self._vocabulary, self._merges, self._words = dict(vocabulary), list(merges), tuple(words)
         self._known = frozenset(words)
         self._pad = str(pad) if isinstance(pad, str) else pad.content
+        self._pad_token = pad
         self.length = length
         self.vocab_size = 1 + max(self._vocabulary.values())
         self.start_id, self.end_id, self.pad_id = (self._vocabulary[token] for token in (START, END, self._pad))
         bpe = models.BPE(self._vocabulary, self._merges, end_of_word_suffix=WORD_END, unk_token=END)
         self._tokenizer = _clip_rules(bpe)
         self._tokenizer.add_special_tokens([START, END, pad])
+        self._added = dict(added or {})
+        self._runs: dict[int, int] = {}  # how many tokens an added word stands for, by the number of the first
+        for word, count in self._added.items():
+            # without `special` they are found in lower case too, as transformers finds them
+            self._tokenizer.add_tokens([AddedToken(name, normalized=True) for name in _names(word, count)])
+            self._runs[self.vocab_size] = count
+            self.vocab_size += count
+            if self._tokenizer.token_to_id(_names(word, count)[-1]) != self.vocab_size - 1:
+                raise DataError(f"the vocabulary leaves numbers out, so the word {word!r} cannot be added to it")
 
     @classmethod
     def train(cls, captions: Iterable[str], vocab_size: int = 4096, length: int = LENGTH) -> "Tokenizer":
@@ -118,8 +131,8 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> Int64[Tensor, "b length"]:
         """Token numbers: start, the text (cut when too long), end, padding."""
         rows = torch.full((len(texts), self.length), self.pad_id, dtype=torch.int64)
-        for row, encoding in zip(rows, self._encodings(texts), strict=True):
-            numbers = [self.start_id, *encoding.ids[: self.length - 2], self.end_id]
+        for row, text in zip(rows, self._numbers(texts), strict=True):
+            numbers = [self.start_id, *(number for number, _ in text[: self.length - 2]), self.end_id]
             row[: len(numbers)] = torch.tensor(numbers)
         return rows
 
@@ -128,7 +141,7 @@ class Tokenizer:
 
         Each byte is a letter (é is Ã©), and the last token of a word ends in `</w>`.
         """
-        return self._encodings([text])[0].tokens
+        return [str(self._tokenizer.id_to_token(number)) for number, _ in self._numbers([text])[0]]
 
     def numbers(self, text: str) -> list[list[int]]:
         """The token numbers of a text, word by word, without start and end."""
@@ -146,7 +159,7 @@ class Tokenizer:
 
     def truncated(self, text: str) -> str | None:
         """The end of the text that `encode` leaves out, or None when all of it fits."""
-        starts = [start for start, _ in self._encodings([text])[0].offsets]
+        starts = [start for _, start in self._numbers([text])[0]]
         return text[starts[self.length - 2] :] if len(starts) > self.length - 2 else None
 
     @property
@@ -158,11 +171,60 @@ class Tokenizer:
         """The words of a text, in lower case, that no training caption held; empty when the captions are not known."""
         return [word for word in dict.fromkeys(_words(text)) if word not in self._known] if self._known else []
 
+    def with_word(self, word: str, count: int = 1) -> "Tokenizer":
+        """A tokenizer that also knows a word of its own, which stands for several tokens in a row.
+
+        They are numbered from `vocab_size`, and the text encoder needs a vector for each (textual inversion, Gal et al.
+        2022). The word is found anywhere in a text, in upper or lower case; `word_1` is its second token alone, and so
+        on, as diffusers has it.
+
+        Raises:
+            DataError: the word is empty, holds blanks, is longer than 100 letters, or is known already.
+        """
+        if not 1 <= len(word) <= LONGEST_WORD or len(word.split()) != 1 or word != word.strip():
+            raise DataError(
+                f"{word[:LONGEST_WORD]!r} cannot be a word: it should be 1 to {LONGEST_WORD} letters, no blanks"
+            )
+        if not 1 <= count <= self.length:
+            raise DataError(f"{word!r} stands for {count} tokens; a text has room for {self.length}")
+        known = {name.lower() for each in self._added.items() for name in _names(*each)}
+        taken = [name for name in _names(word, count) if name.lower() in known]
+        if word.lower() in self._vocabulary or word.lower() + WORD_END in self._vocabulary:
+            taken.append(word)
+        if taken:
+            raise DataError(f"{taken[0]!r} is a word that the tokenizer knows already; give the new one another name")
+        return Tokenizer(
+            self._vocabulary,
+            self._merges,
+            length=self.length,
+            pad=self._pad_token,
+            words=self._words,
+            added={**self._added, word: count},
+        )
+
+    def _numbers(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Each token's number, and where in the text it starts."""
+        return [
+            [
+                (number, start)
+                for first, (start, _) in zip(encoding.ids, encoding.offsets, strict=True)
+                for number in range(first, first + self._runs.get(first, 1))
+            ]
+            for encoding in self._encodings(texts)
+        ]
+
     def _encodings(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         return self._tokenizer.encode_batch([_well_formed(text) for text in texts], add_special_tokens=False)
 
     def save(self, folder: Path) -> None:
-        """Write the files that `load` and `transformers.CLIPTokenizer` read; raises StorageError when that fails."""
+        """Write the files that `load` and `transformers.CLIPTokenizer` read; raises StorageError when that fails.
+
+        Raises DataError for a tokenizer with added words, which stay in the files that they came from.
+        """
+        if self._added:
+            raise DataError(
+                f"the words {', '.join(self._added)} were added to this tokenizer and cannot be saved with it"
+            )
         config = {
             "add_prefix_space": False,
             "bos_token": START,
@@ -214,6 +276,11 @@ def _clip_rules(model: models.BPE) -> tokenizers.Tokenizer:
 def _clip_order(letter: str) -> tuple[bool, int]:
     """CLIP numbers the printable bytes first, then the others, whose stand-ins begin at U+0100."""
     return ord(letter) >= 256, ord(letter)
+
+
+def _names(word: str, count: int) -> list[str]:
+    """The names of the tokens that an added word stands for, as diffusers gives them."""
+    return [word, *(f"{word}_{place}" for place in range(1, count))]
 
 
 def _special(token: Any) -> AddedToken:
