@@ -154,8 +154,6 @@ def t5_config(file: View) -> dict[str, Any]:
         "dropout_rate": 0.1,
         "pad_token_id": 0,
         "eos_token_id": 1,
-        "tie_word_embeddings": False,
-        "use_cache": False,
     }
 
 

@@ -78,7 +78,7 @@ def write_streamed(path: Path, source: Source, metadata: Mapping[str, str] | Non
                 tensor = source.get(name).detach().cpu().contiguous()
                 if [TYPES.get(tensor.dtype), list(tensor.shape)] != [header[name]["dtype"], header[name]["shape"]]:
                     raise CheckpointError(f"{path}: {name} is not of the type and shape that was told of it")
-                file.write(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+                file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
     write(path, fill)
 
@@ -163,8 +163,21 @@ def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[tup
     if known is TextConfig:
         unsaid |= {"projection_dim"} if _class(found) == "CLIPTextModel" else set()
         unsaid |= {"eos_token_id"} if given.get("eos_token_id") in (2, found["vocab_size"] - 1) else set()
-    a, b = _complete(found), _complete(given)
+    a, b = _attending(_complete(found)), _attending(_complete(given))
     return [(key, value) for key, value in a.items() if key not in unsaid and key in b and not _same(value, b[key])]
+
+
+def _attending(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that says nothing of the attention of levels which have none."""
+    kinds = config.get("down_block_types", ())
+    if _class(config) != "UNet2DConditionModel":
+        return config
+    for key in ("only_cross_attention", "transformer_layers_per_block", "attention_head_dim"):
+        middle = key != "only_cross_attention"  # is as the coarsest level
+        values = config[key] if isinstance(config[key], list | tuple) else [config[key]] * len(kinds)
+        here = [kind.startswith("CrossAttn") for kind in kinds[:-1]] + [middle or kinds[-1].startswith("CrossAttn")]
+        config = config | {key: [value if attends else None for value, attends in zip(values, here, strict=True)]}
+    return config
 
 
 def _same(a: Any, b: Any) -> bool:
