@@ -112,10 +112,10 @@ def write_single_file(
             f"readers would take this one ({scheduler.get('_class_name')}) for a model of another; save it as a folder."
         )
     for part, config in recognise(view).configs.items():
-        for key, value in _differences(config, configs[part]):
+        for key in _differences(config, configs[part]):
             raise CheckpointError(
-                f"{path}: the readers of a single file of {family.name} would take {key} of the {part} to be {value}, "
-                f"and not {configs[part].get(key)}; save it as a folder."
+                f"{path}: the readers of a single file of {family.name} would take {key} of the {part} to be "
+                f"{config[key]}, and not {configs[part].get(key)}; save it as a folder."
             )
     write_streamed(path, view)
 
@@ -156,7 +156,7 @@ def _class(config: Mapping[str, Any]) -> str:
     return str(config.get("_class_name") or next(iter(config.get("architectures") or ()), ""))
 
 
-def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """The fields that a reader of the file would take for something else."""
     known = CONFIGS.get(_class(found))
     unsaid = set(UNSAID)
@@ -164,7 +164,7 @@ def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[tup
         unsaid |= {"projection_dim"} if _class(found) == "CLIPTextModel" else set()
         unsaid |= {"eos_token_id"} if given.get("eos_token_id") in (2, found["vocab_size"] - 1) else set()
     a, b = _attending(_complete(found)), _attending(_complete(given))
-    return [(key, value) for key, value in a.items() if key not in unsaid and key in b and not _same(value, b[key])]
+    return [key for key, value in a.items() if key not in unsaid and key in b and not _same(value, b[key])]
 
 
 def _attending(config: dict[str, Any]) -> dict[str, Any]:
