@@ -122,6 +122,26 @@ def unpacked(source: Source, family: Family) -> dict[str, View]:
     return {part: _taken(source, family, part) for part in family.seats}
 
 
+def autoencoder(source: Source) -> tuple[dict[str, Any], View]:
+    """The autoencoder of a file that holds it alone, or among others: its configuration and its tensors.
+
+    The configuration has no `scaling_factor` and no `shift_factor`, which no shape tells: they are those of the model
+    that it is given to.
+
+    Raises:
+        CheckpointError: there is none under CompVis' names.
+    """
+    names = set(itertools.islice(source.names(), MOST_TENSORS + 1))
+    places = (Place("vae", prefix, layouts.VAE) for prefix in (layouts.FIRST_STAGE, "vae.", ""))
+    place = next((place for place in places if place.prefix + place.kind.mark in names), None)
+    if place is None or not any(name.startswith(f"{place.prefix}encoder.down.") for name in names):
+        what, advice = stranger(names) or ("no autoencoder that is known here", "known are those of Stable Diffusion")
+        raise CheckpointError(f"this seems to be {what}; {advice}.")
+    config = place.kind.config(within(source, place.prefix))
+    alone = Family("an autoencoder", "", {"vae": Seat(place.prefix, place.kind, config)}, {})
+    return config, _taken(source, alone, "vae")
+
+
 def _taken(source: Source, family: Family, part: str) -> View:
     seat = family.seats[part]
     ours = renaming.ours(View(_read(source, family, part)), seat.kind.table(seat.config))

@@ -26,7 +26,7 @@ T5_UNREAD = r"encoder\.embed_tokens\.weight$|decoder\.|lm_head\."  # the first i
 
 UNET = Kind("input_blocks.0.0.weight", unet.config, unet.table)
 SD3 = Kind("joint_blocks.0.context_block.adaLN_modulation.1.weight", mmdit.sd3_config, mmdit.sd3_table)
-FLUX = Kind("double_blocks.0.img_attn.norm.query_norm.scale", mmdit.flux_config, mmdit.flux_table, r"__index_.*__$")
+FLUX = Kind("double_blocks.0.img_attn.norm.query_norm.scale", mmdit.flux_config, mmdit.flux_table)
 VAE = Kind("decoder.conv_in.weight", vae.config, vae.table, r"model_ema\.|loss\.")
 CLIP = Kind(
     "text_model.embeddings.token_embedding.weight",

@@ -21,6 +21,11 @@ STRANGERS = (
     ("Stable Cascade", r"^clip_txt_mapper\.|^down_blocks\.\d+\.\d+\.channelwise\.", "this kind is not supported"),
     ("Playground 2.5", r"^edm_(mean|std)$", "its latents' mean and spread per channel are not supported"),
     ("Stable Diffusion 2 unCLIP", r"^noise_augmentor\.", "it starts from a picture's vector, which is not supported"),
+    (
+        "a quantised model",
+        r"\.(scale_weight|weight_scale|comfy_quant|absmax|quant_map|qweight)$|(^|\.)scaled_fp8$",
+        "give the file in bf16, fp16, fp32 or plain fp8",
+    ),
     ("a video model", r"\.time_stack\.|\.temporal_|motion_modules\.", "this kind of model is not supported"),
     ("an upscaling network", r"^(params_ema\.)?(RRDB_trunk|conv_first|body\.\d+\.rdb1)", "this kind is not supported"),
     (
@@ -40,7 +45,7 @@ STRANGERS = (
         "give a file or folder that has the denoiser too",
     ),
 )
-REFUSED = ("Chroma", "FLUX.2", "Playground 2.5", "Stable Diffusion 2 unCLIP", "a video model")
+REFUSED = ("Chroma", "FLUX.2", "Playground 2.5", "Stable Diffusion 2 unCLIP", "a quantised model", "a video model")
 """These have a denoiser that would pass for one that is known."""
 
 
