@@ -7,6 +7,7 @@ import torch
 
 from sfumato.checkpoints.scheduler import from_config
 from sfumato.checkpoints.single.family import autoencoder, naming, packed, recognise, rest, unpacked
+from sfumato.checkpoints.single.prediction import said_in
 from sfumato.checkpoints.single.writing import family_of, write_single_file
 from sfumato.diffusion import parameterisation
 from sfumato.diffusion.parameterisation import Parameterisation, Timestep
@@ -84,6 +85,25 @@ def test_what_is_said_counts_more_than_what_is_hinted(model, tensors):
     assert prediction(state, tensors, prediction="epsilon") == ("epsilon", "")
     with pytest.raises(CheckpointError, match="epsilon, v_prediction"):
         recognise(tensors(state), prediction="velocity")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ({"modelspec.prediction_type": "v"}, "v_prediction"),
+        ({"modelspec.predict_key": "epsilon"}, "epsilon"),
+        ({"modelspec.prediction_type": "something", "format": "pt"}, None),
+    ],
+)
+def test_metadata_of_the_model_specification_say_the_prediction(metadata, found):
+    assert said_in(metadata) == found
+
+
+@sd2
+@pytest.mark.parametrize(("said", "edge"), [("epsilon", 64), ("v_prediction", 96)])
+def test_stable_diffusion_2_makes_larger_pictures_where_it_predicts_v(model, tensors, said, edge):
+    family = recognise(tensors(file_of(model)), prediction=said)
+    assert family.configs["unet"]["sample_size"] == edge
 
 
 @sd3

@@ -186,6 +186,16 @@ def test_the_scheduler_of_every_family_is_one_that_is_read_here(model, tensors, 
     assert (found.process, found.parameterisation) == (expected.process, expected.parameterisation)
 
 
+@pytest.mark.parametrize("model", ["upscaler"], indirect=True)
+def test_the_folder_of_an_upscaler_says_how_its_small_picture_is_made_noisy(model, tensors, tmp_path):
+    from diffusers import DDPMScheduler
+
+    write_folder(tmp_path, tensors(written(model, tmp_path / "model.safetensors")))
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    assert index["low_res_scheduler"] == ["diffusers", "DDPMScheduler"]
+    assert DDPMScheduler.from_pretrained(tmp_path / "low_res_scheduler").config.beta_end == 0.02
+
+
 def test_our_networks_load_what_comes_out(model, tensors, tmp_path):
     from sfumato.networks.clip import TextEncoder
     from sfumato.networks.unet import UNet

@@ -46,6 +46,7 @@ class Family:
         seats: its parts by their names in a model folder: "unet" or "transformer", "vae", "text_encoder", ...
         scheduler: the `scheduler_config.json`, with what the denoiser predicts.
         guessed: how the prediction was found where no one said it; empty where there is no doubt.
+        augmentation: of an upscaler, the scheduler of the noise that its small picture gets.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Family:
     seats: Mapping[str, Seat]
     scheduler: dict[str, Any]
     guessed: str = ""
+    augmentation: Mapping[str, Any] | None = None
 
     @property
     def configs(self) -> dict[str, dict[str, Any]]:
@@ -109,8 +111,10 @@ def _family(family: Layout, seats: Mapping[str, Seat], scheduler: dict[str, Any]
     denoiser = next(seat.config for part, seat in seats.items() if part in DENOISERS)
     if family is FLUX_1 and not denoiser["guidance_embeds"]:
         scheduler = dict(SCHNELL)
+    if family is layouts.STABLE_DIFFUSION_2 and scheduler["prediction_type"] == "v_prediction":
+        denoiser["sample_size"] = 96  # those of the published ones that predict v were trained at 768 pixels
     pipeline = family.pipelines.get(denoiser["in_channels"], family.pipeline)
-    return Family(family.name, pipeline, seats, scheduler, guessed)
+    return Family(family.name, pipeline, seats, scheduler, guessed, family.augmentation)
 
 
 def unpacked(source: Source, family: Family) -> dict[str, View]:

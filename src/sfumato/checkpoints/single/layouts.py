@@ -64,6 +64,7 @@ class Layout:
     scheduler: Mapping[str, Any]
     told: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by part, what the shapes do not say
     pipelines: Mapping[int, str] = field(default_factory=dict)  # other pipelines by the denoiser's input channels
+    augmentation: Mapping[str, Any] | None = None  # the scheduler of the noise that is put on a small picture first
 
 
 DENOISER = "model.diffusion_model."
@@ -115,6 +116,7 @@ UPSCALER = Layout(
         "prediction_type": "v_prediction",
     },
     {"unet": {"sample_size": 128}, "vae": {"sample_size": 256, "scaling_factor": 0.08333}},
+    augmentation={"_class_name": "DDPMScheduler", **BETAS, "beta_start": 0.0001, "beta_end": 0.02, "clip_sample": True},
 )
 STABLE_DIFFUSION_XL = Layout(
     "Stable Diffusion XL",

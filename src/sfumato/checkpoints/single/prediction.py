@@ -17,7 +17,7 @@ from sfumato.checkpoints.single.renaming import Source
 from sfumato.errors import CheckpointError
 
 PREDICTIONS = ("epsilon", "v_prediction")
-V, ZERO_SNR, CONTINUOUS = "v_pred", "ztsnr", "edm_vpred.sigma_max"
+V, ZERO_SNR, CONTINUOUS, LEAST = "v_pred", "ztsnr", "edm_vpred.sigma_max", "edm_vpred.sigma_min"
 SPREAD = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SPREAD_OF_V = 0.09
 BASE_STEPS = 875_000
@@ -37,7 +37,7 @@ def prediction_of(
     if family in (STABLE_DIFFUSION_3, FLUX_1):
         return scheduler, ""
     if CONTINUOUS in names and said is None:
-        return scheduler | _continuous(source), ""
+        return scheduler | _continuous(names, source), ""
     if ZERO_SNR in names:
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     if said is not None:
@@ -58,9 +58,18 @@ def prediction_of(
     return scheduler | {"prediction_type": PREDICTIONS[spread > SPREAD_OF_V]}, told
 
 
-def _continuous(source: Source) -> dict[str, Any]:
+def said_in(metadata: Mapping[str, str]) -> str | None:
+    """What a file's metadata says of the prediction, in the words of Stability's model specification."""
+    words = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
+    told = (metadata.get(f"modelspec.{key}", "") for key in ("prediction_type", "predict_key"))
+    return next((words[word] for word in told if word in words), None)
+
+
+def _continuous(names: Collection[str], source: Source) -> dict[str, Any]:
     """CosXL: sigma itself is the time, and v is predicted."""
-    low, high = (_number(source, f"edm_vpred.sigma_{end}") for end in ("min", "max"))
+    if LEAST not in names:
+        raise CheckpointError(f"the tensor {LEAST} is missing beside {CONTINUOUS}")
+    low, high = _number(source, LEAST), _number(source, CONTINUOUS)
     return {
         "timestep_type": "continuous",
         "prediction_type": "v_prediction",

@@ -245,8 +245,10 @@ def write_folder(folder: Path, source: Source, *, prediction: str | None = None)
     over = rest(source, family)
     if list(over.names()):
         write_streamed(folder / REST, over)
-    with whole_folder(folder / "scheduler") as temporary:
-        write_json(temporary / "scheduler_config.json", family.scheduler)
-    index["scheduler"] = ["diffusers", family.scheduler["_class_name"]]
+    for name, scheduler in (("scheduler", family.scheduler), ("low_res_scheduler", family.augmentation)):
+        if scheduler is not None:
+            with whole_folder(folder / name) as temporary:
+                write_json(temporary / "scheduler_config.json", scheduler)
+            index[name] = ["diffusers", scheduler["_class_name"]]
     write_json(folder / "model_index.json", index)
     return family
