@@ -1,5 +1,6 @@
 """What a file is taken for: the hints of its prediction, files that are something else, and files that mean harm."""
 
+import random
 import time
 
 import pytest
@@ -388,3 +389,53 @@ def test_a_file_without_an_autoencoder_is_told_what_it_is(tensors):
         autoencoder(tensors({"x.lora_down.weight": torch.ones(1)}))
     with pytest.raises(CheckpointError, match="no autoencoder that is known"):
         autoencoder(tensors({"x": torch.ones(1)}))
+
+
+@pytest.mark.parametrize("model", ["sd1", "sd2", "xl", "sd3", "flux dev", "upscaler"], indirect=True)
+def test_mutated_names_and_shapes_are_read_or_refused_and_nothing_else(model):
+    shapes = {name: tuple(tensor.shape) for name, tensor in file_of(model).items()}
+    dice = random.Random(0)
+    marks = ("global_step", "v_pred", "ztsnr", "edm_vpred.sigma_max", "edm_mean")
+    for _ in range(60):
+        mutated = dict(shapes)
+        for _ in range(dice.randint(1, 8)):
+            name, other = dice.choice(list(shapes)), dice.choice(list(shapes))
+            size = tuple(dice.choice((0, 1, 2, 3, 64, 2**31, 2**50)) for _ in range(dice.randint(0, 5)))
+            character = dice.choice(".0123_ab")
+            match dice.randint(0, 5):
+                case 0:
+                    mutated.pop(name, None)
+                case 1:
+                    mutated[name] = size
+                case 2:
+                    mutated[name.replace(character, dice.choice(("", ".", "9", "..", "\0")))] = shapes[name]
+                case 3:
+                    mutated[dice.choice(marks)] = dice.choice(((), (1,), (3,)))
+                case 4:
+                    mutated[name] = shapes[other]
+                case 5:
+                    mutated[name + dice.choice((".weight", ".lora_up.weight", "x"))] = size
+        source = Shapes(mutated)
+        try:
+            family = recognise(source)
+            for view in unpacked(source, family).values():
+                for name in view.names():
+                    view.shape(name)
+            rest(source, family)
+        except CheckpointError:
+            pass
+
+
+class Shapes(Names):
+    """A source of names and shapes whose few small tensors are zero."""
+
+    def __init__(self, shapes):
+        super().__init__(list(shapes))
+        self.shapes = shapes
+
+    def shape(self, name):
+        return self.shapes[name]
+
+    def get(self, name):
+        assert torch.Size(self.shapes[name]).numel() <= 100_000
+        return torch.zeros(self.shapes[name])
