@@ -139,12 +139,12 @@ def flux(guidance: bool, in_channels: int = 8, out_channels: int | None = None):
         out_channels=out_channels,
         num_layers=2,
         num_single_layers=3,
-        attention_head_dim=16,
+        attention_head_dim=32,
         num_attention_heads=2,
         joint_attention_dim=24,
         pooled_projection_dim=20,
         guidance_embeds=guidance,
-        axes_dims_rope=(2, 7, 7),
+        axes_dims_rope=(4, 14, 14),
     )
 
 

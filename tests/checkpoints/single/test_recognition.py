@@ -23,7 +23,9 @@ def read(source):
 
 
 def file_of(model):
-    return read(packed(model.sources, family_of(model.configs)))
+    if not hasattr(model, "file"):
+        model.file = read(packed(model.sources, family_of(model.configs)))
+    return dict(model.file)
 
 
 def prediction(state, tensors, **said):

@@ -86,6 +86,7 @@ def test_every_tensor_of_a_file_is_read_once(model, tensors, tmp_path):
     assert len(source.read) == len(set(source.read))
 
 
+@pytest.mark.parametrize("model", ["sd1", "xl", "sd3", "flux dev"], indirect=True)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_goes_both_ways(model, tensors, tmp_path, dtype):
     halves = {
