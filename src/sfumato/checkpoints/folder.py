@@ -64,8 +64,7 @@ NETWORKS = {
     "VectorAutoencoder": Kind(VectorAutoencoder, VectorAutoencoderConfig, "sfumato"),
     "VectorDenoiser": Kind(VectorDenoiser, VectorDenoiserConfig, "sfumato"),
 }
-WEIGHTS = {"transformers": "model"}  # how the files with the weights are called; all others as diffusers does
-DIFFUSERS_WEIGHTS = "diffusion_pytorch_model"
+DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS = "diffusion_pytorch_model", "model"  # how files with weights are called
 
 # of which classes a part may be, the one first that a file means which says nothing; a part that is repeated, "unet_2",
 # is of the kind "unet"
@@ -154,7 +153,7 @@ def _class_of(config: Mapping[str, Any], name: str) -> Any:
 
 
 def _stem(class_name: str) -> str:
-    return WEIGHTS.get(NETWORKS[class_name].library, DIFFUSERS_WEIGHTS)
+    return TRANSFORMERS_WEIGHTS if NETWORKS[class_name].library == "transformers" else DIFFUSERS_WEIGHTS
 
 
 def has_part(folder: Path, name: str) -> bool:

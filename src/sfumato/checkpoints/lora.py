@@ -11,8 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sfumato.checkpoints.files import LARGEST_JSON, read_metadata, read_tensors, write_tensors
+from sfumato.checkpoints.files import LARGEST_JSON, write_tensors
 from sfumato.checkpoints.lora_names import KOHYA, TEXT_MODEL, Place, spellings
+from sfumato.checkpoints.tensors import read_metadata, read_tensors
 from sfumato.errors import CheckpointError
 from sfumato.networks.lora import Adapter, Layer, LowRank, layers
 

@@ -1,8 +1,9 @@
 """Tensors of a plain `.ckpt`, `.pth`, `.pt` or `.bin`, as `torch.save` writes it; nothing of it is ever executed.
 
-PyTorch's unpickler with `weights_only=True` builds tensors and plain containers and refuses all else. What it does not
-look at is checked beforehand: how large the pickle is and how often it repeats itself, and that nothing in the archive
-is compressed, so that no file is larger in memory than on disk.
+PyTorch's unpickler with `weights_only=True` calls no function but its own; among those are some that take memory
+without end, such as `bytearray(10**12)`. So the pickle's opcodes are looked at first: it may name only what plain
+tensors are made of, may not be large nor repeat itself too often, and nothing in the archive is compressed, so that no
+file is larger in memory than on disk.
 """
 
 from __future__ import annotations
@@ -26,6 +27,21 @@ LARGEST_PICKLE = 16 * 2**20  # bytes that say which tensors there are; the numbe
 MOST_REPEATED = 10**7  # objects
 WRAPPED = "state_dict"  # where training programs put the weights, beside what they need to go on
 
+STORED = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+PLAIN = frozenset(
+    {
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "collections OrderedDict",
+        *(
+            f"torch {kind}Storage"
+            for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+        ),
+    }
+)
+"""What a pickle of tensors names; dictionaries, lists, strings and numbers it writes without names."""
+
+INDIRECT = frozenset({"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX"})  # other ways to name things
 CONVERT = (
     "If you trust where it is from, convert it, which runs what is in it: "
     "python -c \"import torch, safetensors.torch as s; w = torch.load('OLD', weights_only=False); "
@@ -44,16 +60,7 @@ class Pickled:
     def __init__(self, path: Path):
         self.path = path
         self.metadata: Mapping[str, str] = {}
-        size = _checked(path)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # an unpickler that is fed nonsense raises anything
-            why = str(error).split("\n")[0][:300] or type(error).__name__
-            raise CheckpointError(
-                f"{path} was not unpickled, since it is broken or holds more than weights: {why} {CONVERT}"
-            ) from error
+        loaded = unpickled(path)
         if isinstance(loaded, dict) and isinstance(loaded.get(WRAPPED), dict):
             loaded = loaded[WRAPPED]
         found = loaded if isinstance(loaded, dict) else {}
@@ -64,7 +71,7 @@ class Pickled:
         if odd:
             raise CheckpointError(f"{path} holds what is no plain tensor: {few('see', odd)}".rstrip())
         # weights may share memory, but not so that a small file becomes a large model
-        if sum(value.nbytes for value in self._tensors.values()) > 2 * size:
+        if sum(value.nbytes for value in self._tensors.values()) > 2 * path.stat().st_size:
             raise CheckpointError(f"{path} holds tensors that are larger than the file; it was not read.")
         self.entries: Mapping[str, Entry] = {
             name: Entry(value.dtype, tuple(value.shape)) for name, value in self._tensors.items()
@@ -73,6 +80,23 @@ class Pickled:
     def get(self, name: str) -> Tensor:
         """The tensor, as a view of the mapped file where its numbers lie in order."""
         return self._tensors[name].detach().contiguous()
+
+
+def unpickled(path: Path, convert: str = CONVERT) -> Any:
+    """What a file of `torch.save` holds: tensors on the CPU, views of the mapped file, in plain containers.
+
+    Raises CheckpointError for anything else, naming the file and how to `convert` it.
+    """
+    _require_plain(path, convert)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # an unpickler that is fed nonsense raises anything
+        why = str(error).split("\n")[0][:300] or type(error).__name__
+        raise CheckpointError(
+            f"{path} was not unpickled, since it is broken or holds more than weights: {why} {convert}"
+        ) from error
 
 
 def _plain(value: Tensor) -> bool:
@@ -84,15 +108,15 @@ def _plain(value: Tensor) -> bool:
     )
 
 
-def _checked(path: Path) -> int:
-    """The size of the file; refuses what is no archive of `torch.save`, or one that could grow when it is read."""
+def _require_plain(path: Path, convert: str) -> None:
+    """Refuse what is no archive of `torch.save`, names more than tensors, or could grow when it is read."""
     try:
         if not path.is_file():
             raise CheckpointError(f"{path} is missing: this is not a complete model folder.")
         size = path.stat().st_size
         if not zipfile.is_zipfile(path):
             raise CheckpointError(
-                f"{path} is not of PyTorch 1.6 or later; older files cannot be read safely. {CONVERT}"
+                f"{path} is not of PyTorch 1.6 or later; older files cannot be read safely. {convert}"
             )
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
@@ -101,13 +125,17 @@ def _checked(path: Path) -> int:
             whole = sum(record.file_size for record in records) <= size
             if len(pickles) != 1 or compressed or not whole or pickles[0].file_size > LARGEST_PICKLE:
                 raise CheckpointError(f"{path} is an archive, but not as torch.save writes it; it was not read.")
-            if _repeated(archive.read(pickles[0])) > MOST_REPEATED:
+            pickle = archive.read(pickles[0])
+            for opcode, argument, _ in pickletools.genops(pickle):
+                named = argument if opcode.name == "GLOBAL" else opcode.name if opcode.name in INDIRECT else None
+                if named is not None and named not in PLAIN:
+                    raise CheckpointError(f"{path} holds more than tensors: {named}. It was not unpickled. {convert}")
+            if _repeated(pickle) > MOST_REPEATED:
                 raise CheckpointError(f"{path} holds one thing so often in another that it cannot be read.")
     except (OSError, ValueError, LookupError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is not a whole file of torch.save: {error}") from error
-    return size
 
 
 def _repeated(pickle: bytes) -> int:

@@ -15,13 +15,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.checkpoints.files import read_tensors, write_tensors
-from sfumato.checkpoints.unpickling import read_pickle
+from sfumato.checkpoints.files import write_tensors
+from sfumato.checkpoints.pickled import SUFFIXES, unpickled
+from sfumato.checkpoints.tensors import read_tensors
 from sfumato.errors import CheckpointError
 
 LARGEST = 64 * 2**20  # bytes; a word of 77 vectors of the widest encoder takes two
 MOST_VECTORS = 77
-PICKLES = (".pt", ".bin", ".pth", ".ckpt")
+CONVERT = (
+    'If you trust where it is from, convert it, which runs what is in it: python -c "import torch, safetensors.torch; '
+    "t = torch.load('OLD', weights_only=False)['string_to_param']['*']; "
+    "safetensors.torch.save_file({'emb_params': t.detach().contiguous()}, 'NEW.safetensors')\""
+)
 IN_FOLDER = ("learned_embeds.safetensors", "learned_embeds.bin")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -70,7 +75,7 @@ def read_embedding(path: Path, word: str | None = None) -> Embedding:
         raise CheckpointError(f"There is no embedding {path}.")
     if path.stat().st_size > LARGEST:
         raise CheckpointError(f"{path} is larger than any embedding, {LARGEST:,} bytes; it was not read.")
-    content = read_pickle(path, LARGEST) if path.suffix in PICKLES else read_tensors(path)
+    content = unpickled(path, CONVERT) if path.suffix in SUFFIXES else read_tensors(path)
     own, vectors = _parted(path, content)
     checked = {part: _checked(path, value) for part, value in vectors.items()}
     if len({len(value) for value in checked.values()}) > 1:

@@ -147,7 +147,7 @@ class Tokenizer:
         """The token numbers of a text, word by word, without start and end."""
         encoding = self._encodings([text])[0]
         return [
-            [number for number, _ in word]
+            [number for first, _ in word for number in range(first, first + self._runs.get(first, 1))]
             for _, word in itertools.groupby(zip(encoding.ids, encoding.word_ids, strict=True), lambda pair: pair[1])
         ]
 

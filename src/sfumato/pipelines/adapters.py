@@ -15,7 +15,7 @@ from sfumato.errors import PromptError
 from sfumato.networks.clip import TextEncoder
 from sfumato.networks.lora import attach, fuse
 from sfumato.networks.vocabulary import add_vectors
-from sfumato.pipelines.model import Model
+from sfumato.pipelines.model import Model, tokenizer_of
 
 
 def weighted(text: str) -> tuple[Path, float]:
@@ -65,11 +65,12 @@ def with_words(model: Model, embeddings: Iterable[Embedding]) -> Model:
         DataError: its word is known already, or is none.
     """
     encoders = {name: part for name, part in model.parts.items() if isinstance(part, TextEncoder)}
-    tokenizer = model.tokenizer
+    tokenizers = dict(model.tokenizers)
     for embedding in embeddings:
         fitting = {name: embedding.fitting(name, each.config.hidden_size) for name, each in encoders.items()}
-        larger = tokenizer.with_word(embedding.word, len(embedding))
+        larger = {name: tokenizer.with_word(embedding.word, len(embedding)) for name, tokenizer in tokenizers.items()}
         for name, vectors in fitting.items():
+            tokenizer = tokenizers[tokenizer_of(name)]
             add_vectors(encoders[name], vectors, tokenizer.vocab_size, tokenizer.end_id)
-        tokenizer = larger
-    return replace(model, tokenizer=tokenizer)
+        tokenizers = larger
+    return replace(model, tokenizers=tokenizers)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from sfumato.checkpoints.families import family_of
 from sfumato.checkpoints.files import read_json
-from sfumato.checkpoints.folder import DIFFUSERS_WEIGHTS, WEIGHTS, has_part, load_diffusion, load_lineage
+from sfumato.checkpoints.folder import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, has_part, load_diffusion, load_lineage
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.model import find, fingerprint
 
@@ -78,7 +78,7 @@ def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _weighs(path: Path) -> bool:
     """Whether a file holds the weights of a part."""
-    return (path.parent / "config.json").is_file() and path.stem in (DIFFUSERS_WEIGHTS, *WEIGHTS.values())
+    return (path.parent / "config.json").is_file() and path.stem in (DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS)
 
 
 def _part(path: Path) -> PartFacts:
