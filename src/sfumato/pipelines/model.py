@@ -48,6 +48,7 @@ class Model:
     parts: Mapping[str, Any]  # networks by the names of their sub-folders
     diffusions: Mapping[str, Diffusion]  # how those that denoise were trained, by the same names
     device: torch.device
+    ours: bool  # whether it was trained by sfumato
     zero_is_silence: bool = False  # an empty text to go away from is said by zeros
     low_resolution: Process | None = None  # along which noise was put on the small pictures that an upscaler sees
 
@@ -142,6 +143,7 @@ def load(
         parts=parts,
         diffusions={name: load_diffusion(folder, name) for name in names if kind(name) in DENOISERS},
         device=where,
+        ours=bool(load_lineage(folder)),
         low_resolution=load_process(folder / "low_res_scheduler"),
         zero_is_silence=bool(read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", False)),
     )

@@ -36,6 +36,8 @@ from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
 
+USUAL = ("num_inference_steps", "guidance_scale", "solver")  # settings of which a model may have its own
+
 
 class PromptWarning(UserWarning):
     """A prompt that the model cannot follow fully."""
@@ -122,6 +124,9 @@ class Pipeline:
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
             raise PromptError("At least one prompt is needed.")
+        if isinstance(self.way, Latents) and settings.get("guidance", "cfg") in ("cfg", "apg"):
+            asked = {name: value for name, value in settings.items() if name not in USUAL or value is not None}
+            settings = {**self.way.usual, **asked}
         try:
             first = Request(prompts[0], secrets.randbits(32) if seed is None else seed, **settings)
         except TypeError as error:
