@@ -87,10 +87,14 @@ class Latents:
             self.model.unet.config.in_channels if self.model.way == "pixels" else self.model.vae.config.latent_channels
         )
 
-    def size_of(self, picture: Image.Image) -> tuple[int, int]:
-        """The width and height of what is made of a picture: its own, or so many times it as the model enlarges."""
+    def size_of(self, picture: Image.Image, upsampling: int) -> tuple[int, int]:
+        """Width and height of the small picture that is made of one that is given: in the end that will be its own.
+
+        A model that enlarges what it is given makes it so many times larger.
+        """
         times = self.factor if sees(self.model) == "small" else 1
-        width, height = (max(self.unit, side * times // self.unit * self.unit) for side in picture.size)
+        unit = self.unit
+        width, height = (max(unit, side * times // (upsampling * unit) * unit) for side in picture.size)
         return width, height
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
