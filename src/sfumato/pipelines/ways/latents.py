@@ -40,7 +40,9 @@ from sfumato.pipelines.words import Branches, Reading, branches_of, condition_of
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", *GUIDED})
+    takes = frozenset(
+        {"solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip", *GUIDED}
+    )
 
     def __init__(self, model: Model) -> None:
         self.model = model
