@@ -16,7 +16,8 @@ from sfumato.diffusion.mixing import Weight
 from sfumato.errors import CheckpointError
 from sfumato.networks.t5 import T5
 from sfumato.pipelines.condition import Condition, together
-from sfumato.pipelines.model import Model, tokenizer_of
+from sfumato.pipelines.model import Model
+from sfumato.pipelines.readers import tokenizer_of
 from sfumato.pipelines.weighting import Encoded, Reading, layers_skipped, weighted
 
 T5_OF_SD3 = 256  # tokens
