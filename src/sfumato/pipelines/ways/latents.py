@@ -130,7 +130,7 @@ class Latents:
         if self.model.way == "pixels":
             return F.pixel_shuffle(latents, self.factor).float()
         vae = self.model.vae
-        dtype = vae.decoder.conv_in.weight.dtype
+        dtype = next(vae.parameters()).dtype
         return torch.cat([vae.picture(some.to(dtype)).float() for some in latents.split(pictures_a_pass)])
 
 
