@@ -19,7 +19,7 @@ from sfumato.checkpoints.tensors import Safetensors
 from sfumato.checkpoints.textual_inversion import Embedding, write_embedding
 from sfumato.checkpoints.weights import open_weights
 from sfumato.data.tokens import CLIP_SIZE, Tokenizer
-from sfumato.errors import CheckpointError
+from sfumato.errors import CheckpointError, PromptError
 from sfumato.networks.lora import fresh
 from sfumato.pipelines import digests
 from sfumato.pipelines.facts import facts
@@ -101,8 +101,8 @@ def stable(tmp_path_factory):
     return made
 
 
-def made(model, prompt=PROMPT, **beside):
-    return Pipeline.load(model, "cpu", **beside)(prompt, **QUICK)
+def made(model, prompt=PROMPT, spacing="beta", **beside):
+    return Pipeline.load(model, "cpu", **beside)(prompt, spacing=spacing, **QUICK)
 
 
 def pixels(*arguments, **beside):
@@ -201,7 +201,7 @@ def test_a_variant_is_taken_where_a_part_has_it(stable, tmp_path, cache):
     with pytest.raises(CheckpointError, match="leave --variant out"):
         load(stable.file, variant="fp16")
     keep(cache, stable.folder, "painter/cats")
-    with pytest.raises(CheckpointError, match="painter/cats.*variant 'fp16'.*could not be reached"):
+    with pytest.raises(CheckpointError, match=r"painter/cats.*variant 'fp16'.*could not be reached"):
         load("painter/cats", variant="fp16")
 
 
@@ -430,7 +430,7 @@ def test_a_file_that_is_missing_or_changed_is_named_before_a_picture_is_made_aga
     shutil.rmtree(other_vae)
     with pytest.raises(CheckpointError, match=r"with --vae .*is not there"):
         given_again(recipe)
-    with pytest.raises(ValueError, match="damaged in its additions"):
+    with pytest.raises(PromptError, match="damaged in its additions"):
         given_again(recipe | {"additions": {"loras": [3]}})
 
 
@@ -441,11 +441,12 @@ def test_a_file_that_is_missing_or_changed_is_named_before_a_picture_is_made_aga
     ("make", "said"),
     [
         (lambda stable, path: write_lora(path, {"unet": fresh(load(stable.file).unet, 2)}, "kohya"), "a LoRA.*--lora"),
-        (lambda stable, path: save_file({"control_model.input_hint_block.0.weight": torch.ones(1)}, path), "a ControlNet"),
+        (lambda stable, path: save_file({"control_model.zero_convs.0.weight": torch.ones(1)}, path), "a ControlNet"),
         (lambda stable, path: path.write_bytes(stable.file.read_bytes()[:-9]), "not a whole safetensors file"),
         (lambda stable, path: shutil.copy(stable.folder / "unet" / "diffusion_pytorch_model.safetensors", path),
          "part of a diffusers folder"),
-        (lambda stable, path: shutil.copy(stable.folder / "vae" / "diffusion_pytorch_model.safetensors", path), "--vae"),
+        (lambda stable, path: shutil.copy(stable.folder / "vae" / "diffusion_pytorch_model.safetensors", path),
+         "--vae"),
         (lambda stable, path: save_file({}, path), "known are Stable Diffusion 1"),
     ],
     ids=["lora", "controlnet", "truncated", "a part", "an autoencoder", "empty"],
@@ -464,3 +465,57 @@ def test_a_file_of_another_vocabulary_asks_for_its_tokenizer(stable, tmp_path):
     save_file(tensors, tmp_path / "small.safetensors")
     with pytest.raises(CheckpointError, match=r"no tokenizer, and its text_encoder knows 600 tokens.*--base MODEL"):
         load(tmp_path / "small.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda stable, path: shutil.copytree(stable.folder / "unet", path), r"one part, 'UNet2D.*folder of the whole"),
+        (lambda stable, path: shutil.copytree(stable.folder / "vae", path), "an autoencoder; give it as --vae"),
+        (lambda stable, path: shutil.copytree(stable.file.parent, path, ignore=shutil.ignore_patterns("model")),
+         r"name that: .*given/model\.safetensors"),
+        (lambda stable, path: (path / "run").mkdir(parents=True), "Its training is not finished"),
+        (lambda stable, path: _written(path / "adapter_config.json"), "it is a LoRA; give it as --lora"),
+        (lambda stable, path: _written(path / "config.json", {"_class_name": "ControlNetModel"}), "is a ControlNet"),
+        (lambda stable, path: path.mkdir(), r"no model_index\.json\.$"),
+    ],
+    ids=["unet", "vae", "single file", "unfinished", "lora", "controlnet", "empty"],
+)  # fmt: skip
+def test_a_folder_that_is_no_model_says_what_it_seems_to_be(stable, tmp_path, make, said):
+    make(stable, tmp_path / "given")
+    with pytest.raises(CheckpointError, match=rf"given is no model folder: .*{said}"):
+        load(tmp_path / "given")
+
+
+def _written(path, content=()):
+    path.parent.mkdir()
+    path.write_text(json.dumps(dict(content)))
+
+
+def test_a_folder_of_pickles_that_hold_more_than_tensors_is_refused(stable, tmp_path):
+    folder = shutil.copytree(stable.folder, tmp_path / "model")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save({"weight": torch.ones(1), "what": Opener()}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"unet.*\.bin holds more than"):
+        load(folder)
+    assert not (tmp_path / "opened").exists()
+
+
+class Opener:
+    def __reduce__(self):
+        return (open, ("opened", "w"))
+
+
+def test_a_file_of_another_kind_is_not_taken_for_weights(tmp_path):
+    for name, said in (("model.gguf", r"known: \.safetensors, \.ckpt"), ("model_index.json", "name its folder")):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(CheckpointError, match=rf"{name} is no file of a model: {said}"):
+            find(tmp_path / name)
+
+
+def test_tuned_steps_of_a_single_file_lie_next_to_it(stable, tmp_path):
+    path = shutil.copy(stable.file, tmp_path / "cats.safetensors")
+    assert load(path).beside("tuned_steps.json") == tmp_path / "cats.tuned_steps.json"
+    assert load(stable.folder).beside("tuned_steps.json") == stable.folder / "tuned_steps.json"
+    with pytest.raises(CheckpointError, match=r"cats\.tuned_steps\.json has no steps tuned.*tune-steps .*cats\.safet"):
+        made(path, spacing="tuned")

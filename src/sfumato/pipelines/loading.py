@@ -80,9 +80,7 @@ def given_again(recipe: Mapping[str, Any]) -> Beside:
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise PromptError(
-            f"The recipe is damaged: its additions are not what sfumato writes, {error!r:.200}."
-        ) from error
+        raise _damaged(error) from error
 
 
 def require_additions(model: Model, recipe: Mapping[str, Any]) -> None:
@@ -127,7 +125,9 @@ def _essence(told: Any) -> dict[str, Any]:
         for what, entry in _entries(told):
             essence.setdefault(what, []).append((entry["sha256"][:16], entry.get("weight", 1.0)))
     except (TypeError, KeyError) as error:
-        raise PromptError(
-            f"The recipe is damaged: its additions are not what sfumato writes, {error!r:.200}."
-        ) from error
+        raise _damaged(error) from error
     return essence
+
+
+def _damaged(error: Exception) -> PromptError:
+    return PromptError(f"The recipe is damaged in its additions: {error!r:.200}.")
