@@ -156,6 +156,13 @@ def test_a_single_file_is_told_of_as_a_folder_is(stable):
     assert {part[:4] for part in told.parts} == {part[:4] for part in facts(stable.folder).parts}
 
 
+def test_what_a_file_says_of_its_prediction_is_followed(stable, tmp_path):
+    for word, prediction in (("v", "v_prediction"), ("epsilon", "epsilon")):
+        path = tmp_path / f"{word}.safetensors"
+        save_file(load_file(stable.file), path, metadata={"modelspec.predict_key": word})
+        assert load(path).diffusion.config["prediction_type"] == prediction
+
+
 def test_a_large_file_is_hashed_once_as_long_as_it_stays(stable, tmp_path, monkeypatch):
     path, read = shutil.copy(stable.file, tmp_path / "model.safetensors"), []
     real = digests.hashlib.file_digest
@@ -183,7 +190,7 @@ def test_an_id_on_the_hub_is_a_model_and_stays_it_in_the_recipe(stable, plain, c
     result = made("painter/cats")
     assert result.pictures[0].tobytes() == plain
     assert result.recipes[0]["model"] == "painter/cats"
-    assert load("painter/cats").name == "painter/cats"
+    assert load("painter/cats").name == dict(facts("painter/cats").summary)["model"] == "painter/cats"
     with pytest.raises(CheckpointError, match=r"no file or folder painter/dogs; as an id on the hub:"):
         find("painter/dogs")
 
@@ -336,10 +343,14 @@ def other_vae(tmp_path):
     return tmp_path / "vae"
 
 
-def test_another_autoencoder_is_swapped_in_from_a_folder_a_model_or_a_file(stable, plain, other_vae, tmp_path):
+def test_another_autoencoder_is_swapped_in_from_a_folder_a_model_or_a_file(stable, plain, other_vae, tmp_path, cache):
     result = made(stable.file, vae=other_vae)
     assert result.pictures[0].tobytes() != plain
     assert Pipeline.load(stable.file, "cpu", vae=other_vae).model.vae.config.scaling_factor == 0.4
+    keep(cache, other_vae, "painter/vae")
+    fetched = made(stable.file, vae="painter/vae")
+    assert fetched.pictures[0].tobytes() == result.pictures[0].tobytes()
+    assert given_again(fetched.recipes[0])["vae"] == "painter/vae"
     whole = shutil.copytree(stable.folder, tmp_path / "model", ignore=shutil.ignore_patterns("vae"))
     shutil.copytree(other_vae, whole / "vae")
     assert pixels(stable.file, vae=whole) == result.pictures[0].tobytes()

@@ -10,7 +10,7 @@ from sfumato.checkpoints.folder import class_of, load_lineage
 from sfumato.checkpoints.single.writing import TYPES
 from sfumato.errors import CheckpointError
 from sfumato.pipelines.digests import fingerprint
-from sfumato.pipelines.finding import find
+from sfumato.pipelines.finding import called, find
 from sfumato.pipelines.package import Described, opened
 
 FLOW = {"beta_schedule": "flow", "prediction_type": "velocity"}  # what a scheduler of rectified flow leaves unsaid
@@ -47,7 +47,7 @@ def facts(model: str | Path | None) -> Facts:
         if diffusion.experts:
             process += [("experts", f"hand over at t = {', '.join(map(str, diffusion.experts))}")]
     summary = [
-        ("model", str(lineage.get("name", path.stem if path.is_file() else path.name))),
+        ("model", str(lineage.get("name", called(model, path)))),
         ("file" if path.is_file() else "folder", str(path)),
         *package.told,
         ("fingerprint", fingerprint(path)),

@@ -46,6 +46,13 @@ def is_embedded(name: str | Path | None) -> bool:
     return name is None or ("/" not in str(name) and (EMBEDDED / str(name) / INDEX).is_file())
 
 
+def called(name: str | Path | None, path: Path) -> str:
+    """What a model that `find` found is called: its file or folder, or the id on the hub, whose folder is a number."""
+    if is_embedded(name) or Path(str(name)).exists():
+        return path.stem if path.is_file() else path.name
+    return str(name)
+
+
 def found(name: str, variant: str | None = None) -> Path:
     """A path that is there, or what is on the hub under an id; CheckpointError when there is neither."""
     path = Path(name)

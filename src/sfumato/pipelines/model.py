@@ -19,7 +19,7 @@ from sfumato.errors import CheckpointError
 from sfumato.networks.clip import TextEncoder
 from sfumato.networks.vae import AutoencoderKL
 from sfumato.pipelines.digests import fingerprint, sha256
-from sfumato.pipelines.finding import find, found, is_embedded
+from sfumato.pipelines.finding import EMBEDDED, called, find, found
 from sfumato.pipelines.package import Package, opened, with_base, with_vae
 from sfumato.pipelines.readers import readers
 
@@ -129,7 +129,7 @@ def load(
     reading = readers(package, package.needed)
     parts = {each: _part(package, each, dtype, str(where)) for each in reading.parts}
     return Model(
-        name=load_lineage(package.path).get("name", _called(name, package.path)),
+        name=load_lineage(package.path).get("name", called(name, package.path)),
         folder=package.path,
         family=package.family,
         tokenizers=reading.tokenizers,
@@ -139,7 +139,7 @@ def load(
         device=where,
         low_resolution=package.low_resolution,
         zero_is_silence=package.zero_is_silence,
-        source=package.path.name if is_embedded(name) else str(name),
+        source=package.path.name if package.path.parent == EMBEDDED else str(name),
         additions=additions,
     )
 
@@ -147,13 +147,6 @@ def load(
 def _part(package: Package, name: str, dtype: torch.dtype, device: str) -> Any:
     part = package.parts[name]
     return network_of(name, part.config(), part.source(), dtype, device, part.where)
-
-
-def _called(name: str | Path | None, path: Path) -> str:
-    """What a model is called: the file or folder, or the id on the hub, whose folder is named by a number."""
-    if name is None or Path(name).exists() or is_embedded(name):
-        return path.stem if path.is_file() else path.name
-    return str(name)
 
 
 def require_fingerprint(path: Path, recipe: Mapping[str, Any]) -> None:
