@@ -524,6 +524,12 @@ def test_a_file_of_another_kind_is_not_taken_for_weights(tmp_path):
             find(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["", "x" * 5000, "a\0b", "a" * 300 + "/b", "../nowhere", "a/b/c"])
+def test_a_name_of_nothing_is_told_what_there_is(name):
+    with pytest.raises(CheckpointError, match=r"There is no (model|file or folder)|is no model folder"):
+        load(name)
+
+
 def test_tuned_steps_of_a_single_file_lie_next_to_it(stable, tmp_path):
     path = shutil.copy(stable.file, tmp_path / "cats.safetensors")
     assert load(path).beside("tuned_steps.json") == tmp_path / "cats.tuned_steps.json"

@@ -43,12 +43,17 @@ def find(name: str | Path | None, variant: str | None = None) -> Path:
 
 def is_embedded(name: str | Path | None) -> bool:
     """Whether a name is that of a model that comes with the package; None is."""
-    return name is None or ("/" not in str(name) and (EMBEDDED / str(name) / INDEX).is_file())
+    return name is None or str(name) in embedded()
+
+
+def embedded() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(path.parent.name for path in EMBEDDED.glob(f"*/{INDEX}"))
 
 
 def called(name: str | Path | None, path: Path) -> str:
     """What a model that `find` found is called: its file or folder, or the id on the hub, whose folder is a number."""
-    if is_embedded(name) or Path(str(name)).exists():
+    if is_embedded(name) or _is_there(Path(str(name))):
         return path.stem if path.is_file() else path.name
     return str(name)
 
@@ -56,18 +61,24 @@ def called(name: str | Path | None, path: Path) -> str:
 def found(name: str, variant: str | None = None) -> Path:
     """A path that is there, or what is on the hub under an id; CheckpointError when there is neither."""
     path = Path(name)
-    if path.exists():
+    if _is_there(path):
         return path
     if not is_hub_id(name):
-        known = ", ".join(sorted(path.name for path in EMBEDDED.iterdir() if path.is_dir()))
         raise CheckpointError(
-            f"There is no model {name!r}. Name a model folder, a single file, an id on the hub such as owner/name, or "
-            f"one of: {known}."
+            f"There is no model {name!r:.300}. Name a model folder, a single file, an id on the hub such as "
+            f"owner/name, or one of: {', '.join(embedded())}."
         )
     try:
         return locate(name, variant)
     except CheckpointError as error:
         raise CheckpointError(f"There is no file or folder {name}; as an id on the hub: {error}") from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _instead(folder: Path) -> str:
