@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sfumato.checkpoints.files import read_json
@@ -56,7 +56,7 @@ FLUX = Family(
     side=1024,
     guidance_scale=3.5,
 )
-PIXART = Family("latents", ("text_encoder", "transformer", "vae"), words="pixart", side=1024, guidance_scale=4.5)
+PIXART = Family("latents", ("text_encoder", "transformer", "vae"), words="pixart-sigma", side=1024, guidance_scale=4.5)
 
 FAMILIES = {
     "StableDiffusionPipeline": STABLE,
@@ -71,7 +71,7 @@ FAMILIES = {
     "StableDiffusionXLControlNetPipeline": XL,
     "StableDiffusion3Pipeline": LARGE,
     "FluxPipeline": FLUX,
-    "PixArtAlphaPipeline": PIXART,
+    "PixArtAlphaPipeline": replace(PIXART, words="pixart-alpha"),
     "PixArtSigmaPipeline": PIXART,
     f"{OURS}Latents": Family("latents", ("text_encoder", "unet", "vae")),
     f"{OURS}Pixels": Family("pixels", ("text_encoder", "unet")),

@@ -121,13 +121,20 @@ def save_part(
 def load_part(
     folder: Path, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", variant: str | None = None
 ) -> Any:
-    """Read the sub-folder `name` as a network in evaluation mode; `variant` of its weights, such as "fp16".
+    """Read the sub-folder `name` of a model as a network; see `load_network`."""
+    return load_network(folder / name, kind(name), dtype, device, variant)
 
-    Raises CheckpointError naming the file and the keys when something is missing, surplus, of another shape or not
-    finite.
+
+def load_network(
+    path: Path, part: str, dtype: torch.dtype = torch.float32, device: str = "cpu", variant: str | None = None
+) -> Any:
+    """Read a folder as a network in evaluation mode, of a class that the kind of part may be.
+
+    `variant` is that of its weights, such as "fp16". Raises CheckpointError naming the file and the keys when something
+    is missing, surplus, of another shape or not finite.
     """
-    path = folder / name / "config.json"
-    return network_of(name, read_json(path), open_weights(folder / name, variant), dtype, device, path)
+    config = path / "config.json"
+    return network_of(part, read_json(config), open_weights(path, variant), dtype, device, config)
 
 
 def network_of(

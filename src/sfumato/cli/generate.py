@@ -31,10 +31,10 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What the picture shows, in words.")],
     number: Annotated[int, typer.Option("-n", "--number", min=1, max=10_000, help="How many pictures.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Of the first picture; the next ones have seed + 1, ...")] = None,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 20,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; 20, or as few as the model was made for.")] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="How strongly the prompt steers, 1 is not; else as suits its kind, 4 for cfg."),
+        typer.Option(help="How strongly the prompt steers, 1 is not; else as suits its kind and the model."),
     ] = None,
     guide: Annotated[str, typer.Option(help="Kind of guidance: cfg, cfg++, apg, pag or clip.")] = "cfg",
     negative: Annotated[str, typer.Option(help="What the picture does not show, in words.")] = "",
@@ -47,10 +47,22 @@ def generate(
     ] = None,
     mix_how: Annotated[str, typer.Option(help="spherical, linear or branches.")] = "spherical",
     pull: Annotated[float, typer.Option(help="Pull a vector toward the prompt's own; for models of vectors.")] = 0.0,
+    picture: Annotated[
+        Path | None, typer.Option(help="A picture to begin with, to enlarge, or to paint into with --mask.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Light where the picture is painted anew.")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="0 to 1: how much of a picture to begin with is made anew.")
+    ] = None,
+    syntax: Annotated[
+        str,
+        typer.Option(help="By whose rules prompts are read: sfumato, a1111, comfyui, or diffusers (none)."),
+    ] = "sfumato",
+    clip_skip: Annotated[int | None, typer.Option(help="Layers of the text encoder left out, as there.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[
-        str, typer.Option(help="unipc-2, dpmpp-2m, euler, ddpm, ...; a wrong name lists all.")
-    ] = "unipc-2",
+        str | None, typer.Option(help="unipc-2 (usually), dpmpp-2m, euler, ddpm, ...; a wrong name lists all.")
+    ] = None,
     eta: Annotated[float | None, typer.Option(help="0 to 1, how much noise the solver puts back: ddim's eta.")] = None,
     spacing: Annotated[
         str, typer.Option(help="How the steps are spread: beta, trailing, karras, tuned, own (the model's), ...")
@@ -100,6 +112,11 @@ def generate(
         guidance_interval=_interval(interval),
         mix=tuple(_part(text) for text in mix or ()),
         mix_how=mix_how,
+        prompt_syntax=syntax,
+        clip_skip=clip_skip,
+        picture=picture,
+        mask=mask,
+        strength=strength,
     )
     began = time.monotonic()
     made = []

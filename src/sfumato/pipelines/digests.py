@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,12 +18,17 @@ def fingerprint(path: Path) -> str:
     """
     if path.is_file():
         return sha256(path)[:16]
-    digest = hashlib.sha256()
     every = [name for each in PARTS for name in present(path, each)]
-    for part in sorted((*every, "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3")):
-        for file in _files(path / part):
-            digest.update(f"{part}/{file.name}".encode())
-            digest.update(bytes.fromhex(sha256(file)))
+    parts = sorted((*every, "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3"))
+    return hash_of((f"{part}/{file.name}", file) for part in parts for file in _files(path / part))
+
+
+def hash_of(files: Iterable[tuple[str, Path]]) -> str:
+    """A hash over the names and contents of files, 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        digest.update(name.encode())
+        digest.update(bytes.fromhex(sha256(path)))
     return digest.hexdigest()[:16]
 
 

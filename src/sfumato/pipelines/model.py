@@ -36,6 +36,7 @@ class Model:
     parts: Mapping[str, Any]  # networks by the names of their sub-folders
     diffusions: Mapping[str, Diffusion]  # how those that denoise were trained, by the same names
     device: torch.device
+    ours: bool  # whether it was trained by sfumato
     zero_is_silence: bool = False  # an empty text to go away from is said by zeros
     low_resolution: Process | None = None  # along which noise was put on the small pictures that an upscaler sees
     source: str = ""  # by which name `find` finds it again
@@ -127,9 +128,10 @@ def load(
         package = with_vae(package, path)
         additions["vae"] = {"file": str(vae), "sha256": sha256(path)}
     reading = readers(package, package.needed)
+    lineage = load_lineage(package.path)
     parts = {each: _part(package, each, dtype, str(where)) for each in reading.parts}
     return Model(
-        name=load_lineage(package.path).get("name", called(name, package.path)),
+        name=lineage.get("name", called(name, package.path)),
         folder=package.path,
         family=package.family,
         tokenizers=reading.tokenizers,
@@ -137,6 +139,7 @@ def load(
         parts=parts,
         diffusions={each: package.diffusion(each) for each in parts if kind(each) in DENOISERS},
         device=where,
+        ours=bool(lineage),
         low_resolution=package.low_resolution,
         zero_is_silence=package.zero_is_silence,
         source=package.path.name if package.path.parent == EMBEDDED else str(name),

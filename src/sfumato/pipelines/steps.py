@@ -11,6 +11,7 @@ import torch
 from sfumato.checkpoints.steps import FILE, read_steps
 from sfumato.diffusion.levels import Level, Process
 from sfumato.diffusion.times import SPACINGS, at_times, timetable
+from sfumato.networks.unet_config import UNetConfig
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import Request
 
@@ -41,5 +42,6 @@ def levels(model: Model, request: Request, size: tuple[int, int]) -> Level:
 
 def process_of(model: Model, size: tuple[int, int]) -> Process:
     """The process for latents of `size` (height, width)."""
-    patch = getattr(model.unet.config, "patch_size", 1)
+    config = model.unet.config
+    patch = 1 if isinstance(config, UNetConfig) else config.factor  # what a transformer sees as one token
     return model.diffusion.process_for(size[0] * size[1] // patch**2)

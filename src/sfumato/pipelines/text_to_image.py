@@ -36,6 +36,8 @@ from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
 
+USUAL = ("num_inference_steps", "guidance_scale", "solver")  # settings of which a model may have its own
+
 
 class PromptWarning(UserWarning):
     """A prompt that the model cannot follow fully."""
@@ -130,6 +132,9 @@ class Pipeline:
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
             raise PromptError("At least one prompt is needed.")
+        settings = {name: value for name, value in settings.items() if name not in USUAL or value is not None}
+        if isinstance(self.way, Latents) and settings.get("guidance", "cfg") in ("cfg", "apg"):
+            settings = {**self.way.usual, **settings}
         try:
             first = Request(prompts[0], secrets.randbits(32) if seed is None else seed, **settings)
         except TypeError as error:
@@ -190,7 +195,7 @@ class Pipeline:
         upsampling = prod(self.factors) if plan.upsampler_steps else 1
         across, down = self.base_size, self.base_size
         if plan.picture is not None and isinstance(self.way, Latents):
-            across, down = self.way.size_of(plan.picture.open())
+            across, down = self.way.size_of(plan.picture.open(), upsampling)
         width = self._small_side("width", plan.width, across, upsampling)
         height = self._small_side("height", plan.height, down, upsampling)
         if max(height, width) * upsampling > LARGEST_SIDE:
