@@ -86,9 +86,12 @@ def family_of(folder: Path) -> Family:
 
     Raises CheckpointError for a class name that is not known here, naming those that are.
     """
-    name = read_json(folder / "model_index.json").get("_class_name")
+    path = folder / "model_index.json"
+    return family_named(read_json(path).get("_class_name"), path)
+
+
+def family_named(name: object, where: Path) -> Family:
+    """The family of a class name that the file `where` says; CheckpointError for one that is not known here."""
     if not isinstance(name, str) or name not in FAMILIES:
-        raise CheckpointError(
-            f"{folder / 'model_index.json'} is of a {name!r:.100}; known here: {', '.join(FAMILIES)}."
-        )
+        raise CheckpointError(f"{where} is of a {name!r:.100}; known here: {', '.join(FAMILIES)}.")
     return FAMILIES[name]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from sfumato.progress import Progress
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="A model folder, or the name of an embedded model.")
+    str | None,
+    typer.Option("--model", "-m", help="A model folder, a single file, an id on the hub, or an embedded model's name."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
@@ -70,6 +71,15 @@ def generate(
     grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,
     model: ModelOption = None,
+    lora: Annotated[
+        list[str] | None, typer.Option(help="FILE or FILE:WEIGHT, a LoRA that changes the model. Repeatable.")
+    ] = None,
+    embedding: Annotated[
+        list[str] | None, typer.Option(help="A file of textual inversion, a word for prompts. Repeatable.")
+    ] = None,
+    vae: Annotated[str | None, typer.Option(help="Another autoencoder: a folder, a file or an id on the hub.")] = None,
+    base: Annotated[str | None, typer.Option(help="A whole model of the kind, for parts that a file lacks.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Of a folder's weights, such as fp16.")] = None,
     device: DeviceOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
 ) -> None:
@@ -80,7 +90,10 @@ def generate(
     from sfumato.progress import Progress
 
     width, height = _sides(size)
-    pipeline = Pipeline.load(model, device)
+    with warnings_told():
+        pipeline = Pipeline.load(
+            model, device, variant=variant, base=base, vae=vae, loras=lora or (), embeddings=embedding or ()
+        )
     requests = pipeline.requests(
         prompt,
         number,

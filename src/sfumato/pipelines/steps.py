@@ -23,8 +23,8 @@ def settled(model: Model, request: Request) -> Request:
     """
     if request.times or request.spacing in (*SPACINGS, "own"):
         return request
-    solver, steps, command = request.solver, request.num_inference_steps, ["sfumato", "tune-steps", str(model.folder)]
-    path = model.folder / FILE if request.spacing == "tuned" else Path(str(request.spacing))
+    solver, steps, command = request.solver, request.num_inference_steps, ["sfumato", "tune-steps", model.source]
+    path = model.beside(FILE) if request.spacing == "tuned" else Path(str(request.spacing))
     command += ["--steps", str(steps), "--solver", solver]
     command += [] if request.spacing == "tuned" else ["--out", str(path)]
     times = read_steps(path, solver, steps, model.fingerprint(), shlex.join(command))

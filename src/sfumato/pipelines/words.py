@@ -18,7 +18,8 @@ from sfumato.networks.pixart import PixArtConfig
 from sfumato.networks.t5 import T5
 from sfumato.networks.unet_config import UNetConfig
 from sfumato.pipelines.condition import Condition, together
-from sfumato.pipelines.model import Model, tokenizer_of
+from sfumato.pipelines.model import Model
+from sfumato.pipelines.readers import tokenizer_of
 from sfumato.pipelines.weighting import Encoded, Reading, layers_skipped, weighted
 
 T5_OF_SD3 = 256  # tokens
