@@ -112,7 +112,7 @@ def save_part(
         config = network.config.to_dict()  # type: ignore[union-attr, operator]
         write_json(temporary / "config.json", config)
         tensors = {key: value.to(dtype) for key, value in network.state_dict().items()}
-        write_tensors(temporary / f"{_stem(_class_of(config, name))}.safetensors", tensors)
+        write_tensors(temporary / f"{stem_of(class_of(config, name))}.safetensors", tensors)
         if scheduler:
             write_json(temporary / "scheduler_config.json", scheduler)
 
@@ -125,7 +125,7 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
     """
     path = folder / name
     found = read_json(path / "config.json")
-    class_name = _class_of(found, name)
+    class_name = class_of(found, name)
     if class_name not in PARTS[kind(name)]:
         known = ", ".join(PARTS[kind(name)])
         raise CheckpointError(f"{path / 'config.json'} is of a {class_name!r:.100}; a {kind(name)} may be: {known}.")
@@ -139,7 +139,7 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
     return network.eval().requires_grad_(False)
 
 
-def _class_of(config: Mapping[str, Any], name: str) -> Any:
+def class_of(config: Mapping[str, Any], name: str) -> Any:
     """The class that a part's `config.json` names, or means where it names none."""
     architectures = config.get("architectures")
     named = architectures[0] if isinstance(architectures, list | tuple) and architectures else None
@@ -152,7 +152,8 @@ def _class_of(config: Mapping[str, Any], name: str) -> Any:
     return class_name
 
 
-def _stem(class_name: str) -> str:
+def stem_of(class_name: str) -> str:
+    """How the file with the weights of a network is called by the library that opens it too, without its ending."""
     return TRANSFORMERS_WEIGHTS if NETWORKS[class_name].library == "transformers" else DIFFUSERS_WEIGHTS
 
 
@@ -194,7 +195,7 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
 
 def _library(folder: Path, name: str) -> tuple[str, str]:
     """Which library opens a part, and its name of the class."""
-    class_name = _class_of(read_json(folder / name / "config.json"), name)
+    class_name = class_of(read_json(folder / name / "config.json"), name)
     return NETWORKS[class_name].library, class_name
 
 
