@@ -113,7 +113,7 @@ def save_part(
         config = network.config.to_dict()  # type: ignore[union-attr, operator]
         write_json(temporary / "config.json", config)
         tensors = {key: value.to(dtype) for key, value in network.state_dict().items()}
-        write_tensors(temporary / f"{_stem(class_of(config, name))}.safetensors", tensors)
+        write_tensors(temporary / f"{stem_of(class_of(config, name))}.safetensors", tensors)
         if scheduler:
             write_json(temporary / "scheduler_config.json", scheduler)
 
@@ -172,7 +172,8 @@ def class_of(config: Mapping[str, Any], name: str) -> Any:
     return class_name
 
 
-def _stem(class_name: str) -> str:
+def stem_of(class_name: str) -> str:
+    """How the file with the weights of a network is called by the library that opens it too, without its ending."""
     return TRANSFORMERS_WEIGHTS if NETWORKS[class_name].library == "transformers" else DIFFUSERS_WEIGHTS
 
 
