@@ -118,17 +118,21 @@ def save_part(
 
 
 def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
-    """Read the sub-folder `name` as a network in evaluation mode.
+    """Read the sub-folder `name` of a model as a network; see `load_network`."""
+    return load_network(folder / name, kind(name), dtype, device)
+
+
+def load_network(path: Path, part: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
+    """Read a folder as a network in evaluation mode, of a class that the kind of part may be.
 
     Raises CheckpointError naming the file and the keys when something is missing, surplus, of another shape or not
     finite.
     """
-    path = folder / name
     found = read_json(path / "config.json")
-    class_name = _class_of(found, name)
-    if class_name not in PARTS[kind(name)]:
-        known = ", ".join(PARTS[kind(name)])
-        raise CheckpointError(f"{path / 'config.json'} is of a {class_name!r:.100}; a {kind(name)} may be: {known}.")
+    class_name = _class_of(found, part)
+    if class_name not in PARTS[part]:
+        known = ", ".join(PARTS[part])
+        raise CheckpointError(f"{path / 'config.json'} is of a {class_name!r:.100}; a {part} may be: {known}.")
     config = NETWORKS[class_name].config.from_dict(found)
     source = open_weights(path)
     try:

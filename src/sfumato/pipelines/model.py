@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,13 +154,19 @@ def tokenizer_of(encoder: str) -> str:
 
 def fingerprint(folder: Path) -> str:
     """A hash over the weights and configurations of a model's parts, 16 hex digits; its training does not matter."""
-    digest = hashlib.sha256()
     every = [name for each in PARTS for name in present(folder, each)]
-    for part in sorted((*every, "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3")):
-        for path in sorted(path for path in (folder / part).glob("*.*") if path.is_file()):
-            digest.update(f"{part}/{path.name}".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    parts = sorted((*every, "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3"))
+    paths = (path for part in parts for path in sorted((folder / part).glob("*.*")) if path.is_file())
+    return hash_of((f"{path.parent.name}/{path.name}", path) for path in paths)
+
+
+def hash_of(files: Iterable[tuple[str, Path]]) -> str:
+    """A hash over the names and contents of files, 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        digest.update(name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

@@ -19,6 +19,7 @@ from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.steering import keeping
 from sfumato.errors import CheckpointError
+from sfumato.pipelines.attachments import Attachments
 from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
@@ -34,11 +35,12 @@ from sfumato.pipelines.words import Branches, Reading, branches_of, condition_of
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", *GUIDED})
+    takes = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", "control", "like", *GUIDED})
 
     def __init__(self, model: Model) -> None:
         self.model = model
         sees(model)  # or refuse it at once
+        self.attachments = Attachments(model, self.factor)
         if len(model.denoisers) != len(model.diffusion.experts) + 1:
             raise CheckpointError(
                 f"{model.folder} has {len(model.denoisers)} denoiser(s), but its scheduler names "
@@ -72,7 +74,7 @@ class Latents:
 
     def size_of(self, picture: Image.Image) -> tuple[int, int]:
         """The width and height of what is made of a picture: its own, or so many times it as the model enlarges."""
-        times = self.factor if sees(self.model) == "small" else 1
+        times = {"small": self.factor, "latents": 2}.get(sees(self.model), 1)
         width, height = (max(self.unit, side * times // self.unit * self.unit) for side in picture.size)
         return width, height
 
@@ -95,7 +97,7 @@ class Latents:
         method, size = plan.method, (batch.height // self.factor, batch.width // self.factor)
         levels = levels_of(model, settled(model, plan), size)
         fresh = noise(torch.empty(len(batch.seeds), self.channels, *size, device=model.device))
-        begins = plan.picture is not None and sees(model) != "small"
+        begins = plan.picture is not None and sees(model) not in ("small", "latents")
         clean = pictured(model, plan, batch.width, batch.height) if begins else None
         start, levels = begun(clean, plan, levels, fresh)
         levels = method.route(levels)
@@ -114,8 +116,9 @@ class Latents:
             return condition_of(model, [text], (batch.height, batch.width), plan.reading, negative=negative)
 
         def asked(unet: nn.Module) -> Denoise:
-            return asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes)
+            return asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes, attached)
 
+        attached = self.attachments.attached(plan, batch.width, batch.height, levels)
         low = per_sample_noise(batch.seeds, "small")
         seen = looking(model, branches[0][0], plan, batch.width, batch.height, low)
         said = [(seen.saying(condition), weight) for condition, weight in branches]
