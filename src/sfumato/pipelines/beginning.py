@@ -28,7 +28,7 @@ def sees(model: Model) -> str:
     if model.way == "pixels":
         return ""
     latents = model.vae.config.latent_channels
-    known = {0: "", latents + 1: "masked", 3: "small", latents: "latents"}
+    known = {latents: "latents", 0: "", latents + 1: "masked", 3: "small"}
     more = model.unet.config.in_channels - latents
     if more not in known:
         raise CheckpointError(f"The denoiser of {model.name} sees {more} more channels, of what is not known.")
