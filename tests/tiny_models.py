@@ -279,7 +279,7 @@ def ip_adapter(path, unet, kind="base", seed=5):
     words = unet.config.cross_attention_dim
     torch.manual_seed(seed)
     projection = (
-        ImageProjection(20, 3, words) if kind == "base" else Resampler(24, 5, words, inner=16, heads=1, layers=2)
+        ImageProjection(20, 4, words) if kind == "base" else Resampler(24, 5, words, inner=16, heads=1, layers=4)
     )
     tensors = {f"image_proj.{name}": tensor for name, tensor in randomised(projection).state_dict().items()}
     names = [name for name in unet.attn_processors if "attn2" in name]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sfumato.cli import hints
+
 if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
     from sfumato.pipelines.text_to_image import Pipeline, Result
@@ -46,6 +48,17 @@ def generate(
     ] = None,
     mix_how: Annotated[str, typer.Option(help="spherical, linear or branches.")] = "spherical",
     pull: Annotated[float, typer.Option(help="Pull a vector toward the prompt's own; for models of vectors.")] = 0.0,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='"FOLDER=picture.png[:SCALE][:START-END][:guess]": a ControlNet or T2I-Adapter and what it follows, '
+            "by SCALE, between these parts of the steps, 0 to 1. Repeatable."
+        ),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help='"ADAPTER=picture.png[:SCALE]": an IP-Adapter with a picture to be like. Repeatable.'),
+    ] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[
         str, typer.Option(help="unipc-2, dpmpp-2m, euler, ddpm, ...; a wrong name lists all.")
@@ -87,6 +100,8 @@ def generate(
         guidance_interval=_interval(interval),
         mix=tuple(_part(text) for text in mix or ()),
         mix_how=mix_how,
+        control=[hints.control(text) for text in control or ()],
+        like=[hints.like(text) for text in like or ()],
     )
     began = time.monotonic()
     made = []

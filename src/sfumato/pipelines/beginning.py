@@ -64,7 +64,12 @@ def looking(model: Model, condition: Condition, plan: Request, width: int, heigh
         width, height: of the picture that is made, in pixels.
         noise: for the small picture that an upscaler sees.
     """
-    match sees(model):
+    seen = sees(model)
+    if seen in ("small", "latents"):
+        for name in ("mask", "strength"):
+            if getattr(plan, name) is not None:
+                raise PromptError(f"{name} does nothing with the model {model.name}, which enlarges; leave it out.")
+    match seen:
         case "masked":
             return _masked(model, condition, plan, width, height)
         case "small":
