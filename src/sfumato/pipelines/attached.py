@@ -29,7 +29,7 @@ class Span:
 
     def holds(self, level: Level) -> Bool[Tensor, "*b"]:
         """Whether levels lie in it."""
-        here = depth(level)
+        here = depth(level).cpu()
         return (here <= self.first) & (here > self.beyond)
 
 
