@@ -6,9 +6,11 @@ import diffusers
 import tokenizers
 import torch
 import transformers
+from safetensors.torch import save_file
 from tokenizers import models, pre_tokenizers, processors
 
 from sfumato.data.tokens import Tokenizer
+from sfumato.networks.ip_adapter import ImageProjection, Resampler
 
 WORDS = ["a photo of a cat", "a red panda on a bicycle", "blurry, low quality", "an oil painting of the sea at night"]
 
@@ -317,3 +319,79 @@ def lcm(folder):
     scheduler = diffusers.LCMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
     more = {"unet": unet(time_cond_proj_dim=24), "scheduler": scheduler}
     return diffusers.LatentConsistencyModelPipeline(**parts | more, requires_safety_checker=False)
+
+
+def doubler(folder):
+    """The latent upscaler by two: a U-Net of k-diffusion, which sees small latents beside the noisy ones."""
+    tokenizer = clip_tokenizer(folder)
+    down = ("KDownBlock2D", "KCrossAttnDownBlock2D", "KCrossAttnDownBlock2D")
+    network = unet(
+        in_channels=8,
+        out_channels=5,
+        block_out_channels=(32, 64, 64),
+        down_block_types=down,
+        up_block_types=("KCrossAttnUpBlock2D", "KCrossAttnUpBlock2D", "KUpBlock2D"),
+        mid_block_type=None,
+        norm_num_groups=None,
+        attention_head_dim=16,
+        conv_in_kernel=1,
+        conv_out_kernel=1,
+        act_fn="gelu",
+        resnet_time_scale_shift="scale_shift",
+        time_embedding_type="fourier",
+        timestep_post_act="gelu",
+        cross_attention_norm="layer_norm",
+        time_cond_proj_dim=128 + 32,
+    )
+    return diffusers.StableDiffusionLatentUpscalePipeline(
+        vae=vae(),
+        text_encoder=clip(tokenizer),
+        tokenizer=tokenizer,
+        unet=network,
+        scheduler=diffusers.EulerDiscreteScheduler(
+            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type="original_sample"
+        ),
+    )
+
+
+def controlnet(unet, **more):
+    """A ControlNet for a U-Net, whose latents are two pixels a side."""
+    settings = {"conditioning_embedding_out_channels": (4, 6), "load_weights_from_unet": False}
+    return randomised(diffusers.ControlNetModel.from_unet(unet, **settings | more))
+
+
+def t2i_adapter(**more):
+    torch.manual_seed(4)
+    settings = {"channels": (12, 24), "num_res_blocks": 1, "downscale_factor": 2, "adapter_type": "full_adapter"}
+    return randomised(diffusers.T2IAdapter(**settings | more))
+
+
+def image_encoder(width=24, project=20):
+    config = transformers.CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=37,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        image_size=28,
+        patch_size=7,
+        projection_dim=project,
+    )
+    return randomised(transformers.CLIPVisionModelWithProjection(config))
+
+
+def ip_adapter(path, unet, kind="base", seed=5):
+    """A file in the official layout for an `image_encoder`: of a vector ("base"), or of states ("plus")."""
+    words = unet.config.cross_attention_dim
+    torch.manual_seed(seed)
+    projection = (
+        ImageProjection(20, 4, words) if kind == "base" else Resampler(24, 5, words, inner=16, heads=1, layers=4)
+    )
+    tensors = {f"image_proj.{name}": tensor for name, tensor in randomised(projection).state_dict().items()}
+    names = [name for name in unet.attn_processors if "attn2" in name]
+    widths = [unet.get_submodule(name.removesuffix(".processor")).to_k.out_features for name in names]
+    for number, width in enumerate(widths):
+        for each in ("k", "v"):
+            tensors[f"ip_adapter.{2 * number + 1}.to_{each}_ip.weight"] = torch.randn(width, words) * 0.4
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path

@@ -56,6 +56,7 @@ FLUX = Family(
     side=1024,
     guidance_scale=3.5,
 )
+DOUBLER = Family("latents", ("text_encoder", "unet", "vae"), words="doubler", side=1024, guidance_scale=9.0)
 PIXART = Family("latents", ("text_encoder", "transformer", "vae"), words="pixart-sigma", side=1024, guidance_scale=4.5)
 
 FAMILIES = {
@@ -64,11 +65,14 @@ FAMILIES = {
     "StableDiffusionInpaintPipeline": STABLE,
     "StableDiffusionControlNetPipeline": STABLE,
     "StableDiffusionUpscalePipeline": STABLE,
+    "StableDiffusionLatentUpscalePipeline": DOUBLER,
+    "StableDiffusionAdapterPipeline": STABLE,
     "LatentConsistencyModelPipeline": STABLE,
     "StableDiffusionXLPipeline": XL,
     "StableDiffusionXLImg2ImgPipeline": XL,
     "StableDiffusionXLInpaintPipeline": XL,
     "StableDiffusionXLControlNetPipeline": XL,
+    "StableDiffusionXLAdapterPipeline": XL,
     "StableDiffusion3Pipeline": LARGE,
     "FluxPipeline": FLUX,
     "PixArtAlphaPipeline": replace(PIXART, words="pixart-alpha"),

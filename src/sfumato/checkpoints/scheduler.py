@@ -101,6 +101,9 @@ def _read(config: dict[str, Any]) -> Diffusion:
     if name.startswith("FlowMatch") or config.get("use_flow_sigmas"):
         return _flow(config)
     prediction = config.get("prediction_type", "epsilon")
+    if prediction == "original_sample":  # the word of the latent upscaler, whose pipeline does the rest
+        edm = partial(parameterisation.edm, data_std=1.0)
+        return Diffusion(_table(config), Parameterisation(edm, edm_noise), config)
     if prediction not in PREDICTIONS:
         raise CheckpointError(f"prediction_type {prediction!r} is not known; known: {', '.join(PREDICTIONS)}.")
     if name.startswith("EDM"):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sfumato.cli import hints
+
 if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
     from sfumato.pipelines.text_to_image import Pipeline, Result
@@ -59,6 +61,17 @@ def generate(
         typer.Option(help="By whose rules prompts are read: sfumato, a1111, comfyui, or diffusers (none)."),
     ] = "sfumato",
     clip_skip: Annotated[int | None, typer.Option(help="Layers of the text encoder left out, as there.")] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='"FOLDER=picture.png[:SCALE][:START-END][:guess]": a ControlNet or T2I-Adapter and what it follows, '
+            "by SCALE, between these parts of the steps, 0 to 1. Repeatable."
+        ),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help='"ADAPTER=picture.png[:SCALE]": an IP-Adapter with a picture to be like. Repeatable.'),
+    ] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[
         str | None, typer.Option(help="unipc-2 (usually), dpmpp-2m, euler, ddpm, ...; a wrong name lists all.")
@@ -117,6 +130,8 @@ def generate(
         picture=picture,
         mask=mask,
         strength=strength,
+        control=[hints.control(text) for text in control or ()],
+        like=[hints.like(text) for text in like or ()],
     )
     began = time.monotonic()
     made = []

@@ -35,6 +35,7 @@ class ImageProjection(nn.Module):
 
     def __init__(self, inputs: int, words: int, width: int):
         super().__init__()
+        self.inputs = inputs
         self.proj = nn.Linear(inputs, words * width)
         self.norm = nn.LayerNorm(width)
 
@@ -55,6 +56,7 @@ class StatesProjection(nn.Module):
 
     def __init__(self, inputs: int, width: int):
         super().__init__()
+        self.inputs = inputs
         self.proj = nn.Sequential(nn.Linear(inputs, inputs), nn.GELU(), nn.Linear(inputs, width), nn.LayerNorm(width))
 
     def forward(self, pictures: Float[Tensor, "b s p"]) -> Float[Tensor, "b s d"]:
@@ -78,6 +80,7 @@ class Resampler(nn.Module):
 
     def __init__(self, inputs: int, words: int, width: int, *, inner: int, heads: int, layers: int):
         super().__init__()
+        self.inputs = inputs
         self.latents = nn.Parameter(torch.randn(1, words, inner) / inner**0.5)
         self.proj_in = nn.Linear(inputs, inner)
         self.proj_out = nn.Linear(inner, width)

@@ -20,14 +20,15 @@ LITTLE_NOISE = 20  # of 1000 steps, on the small picture that an upscaler sees (
 
 
 def sees(model: Model) -> str:
-    """What the denoiser has channels for besides the noisy latents: "", "masked" (a picture's part) or "small" (one).
+    """What the denoiser has channels for besides the noisy latents: "", "masked" (a picture's part), "small" (one)
+    or "latents" (of one half as large).
 
     Raises CheckpointError when their number fits none of them.
     """
     if model.way == "pixels":
         return ""
     latents = model.vae.config.latent_channels
-    known = {0: "", latents + 1: "masked", 3: "small"}
+    known = {latents: "latents", 0: "", latents + 1: "masked", 3: "small"}
     config = model.unet.config
     more = getattr(config, "sample_channels", config.in_channels) - latents
     if more not in known:
@@ -64,11 +65,18 @@ def looking(model: Model, condition: Condition, plan: Request, width: int, heigh
         width, height: of the picture that is made, in pixels.
         noise: for the small picture that an upscaler sees.
     """
-    match sees(model):
+    seen = sees(model)
+    if seen in ("small", "latents"):
+        for name in ("mask", "strength"):
+            if getattr(plan, name) is not None:
+                raise PromptError(f"{name} does nothing with the model {model.name}, which enlarges; leave it out.")
+    match seen:
         case "masked":
             return _masked(model, condition, plan, width, height)
         case "small":
             return _small(model, condition, plan, width, height, noise)
+        case "latents":
+            return _doubled(model, condition, plan, width, height)
     return condition
 
 
@@ -93,6 +101,20 @@ def _small(model: Model, condition: Condition, plan: Request, width: int, height
     level = model.low_resolution(torch.tensor((LITTLE_NOISE + 1) / 1000, dtype=torch.float64))
     labels = torch.full((len(condition),), LITTLE_NOISE, device=model.device)
     return replace(condition, beside=level.add_noise(small, noise(small)), labels=labels)
+
+
+def _doubled(model: Model, condition: Condition, plan: Request, width: int, height: int) -> Condition:
+    """The latents of a picture half as large, each of them four times."""
+    if plan.picture is None:
+        raise PromptError(f"The model {model.name} doubles pictures: it takes a picture.")
+    least = 2 * model.unet.config.factor * model.vae.factor
+    if min(width, height) < least:
+        raise PromptError(
+            f"The model {model.name} makes pictures of at least {least} pixels a side, not {width} x {height}."
+        )
+    small = _encoded(model, plan.picture.pixels(width // 2, height // 2)[None])
+    beside = F.interpolate(small, scale_factor=2, mode="nearest")
+    return replace(condition, beside=beside.expand(len(condition), -1, -1, -1))
 
 
 def reduced(free: Float[Tensor, "1 h w"], latents: Float[Tensor, "1 c h2 w2"]) -> Float[Tensor, "1 1 h2 w2"]:

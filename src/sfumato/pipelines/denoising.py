@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -21,11 +22,12 @@ from sfumato.diffusion.guidance import (
     scaled,
     within,
 )
-from sfumato.diffusion.levels import Level
+from sfumato.diffusion.levels import CLEAN, Level
 from sfumato.diffusion.mixing import Weight, linear, spherical
-from sfumato.diffusion.parameterisation import Denoise, Network
+from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.steering import steered_at_estimate
 from sfumato.errors import PromptError
+from sfumato.pipelines.attached import Attached
 from sfumato.pipelines.condition import Condition, mixed, together
 from sfumato.pipelines.looking import look
 from sfumato.pipelines.request import Request
@@ -62,6 +64,7 @@ def asked_for(
     levels: Level,
     likeness: Callable[[Tensor], Float[Tensor, " b"]] | None = None,
     pictures_a_pass: int | None = None,
+    attached: Attached | None = None,
 ) -> Denoise:
     """The Denoise of a request, made anew for every sampling run: its mixture of prompts, guided in its way.
 
@@ -72,6 +75,7 @@ def asked_for(
         plan: what is asked for besides the prompts.
         levels: the timetable of the run.
         likeness: for guidance by CLIP, the log probability that clean latents (b, ...) show their prompts.
+        attached: what is attached to the U-Net.
 
     Raises:
         PromptError: a prompt of several branches is to be mixed with others.
@@ -80,16 +84,21 @@ def asked_for(
     parts, shares = _mixture(branches, encode, plan)
     whole = bool(torch.as_tensor(sum(shares) - 1).abs().max() < 1e-9)
 
-    def denoiser(said: list[Condition], *, blind: bool = False) -> Denoise:
-        return diffusion.parameterisation.denoiser(_network(unet, said, pictures_a_pass, blind=blind))
+    def denoiser(said: list[Condition], *, away: bool = False, blind: bool = False) -> Denoise:
+        said = [*said, condition.saying(encode(plan.negative_prompt, True))] if away else said
+        network = _network(unet, said, pictures_a_pass, blind=blind, attached=attached, away=away)
+        if attached is None:
+            return diffusion.parameterisation.denoiser(network)
 
-    def negative() -> Condition:
-        return condition.saying(encode(plan.negative_prompt, True))
+        def denoise(noisy: Tensor, level: Level) -> Tensor:
+            return diffusion.parameterisation.denoiser(partial(network, level=level))(noisy, level)
+
+        return denoise
 
     def mixture(*, blind: bool = False) -> Denoise:
         if whole:
             return guided_in_one_pass(denoiser(parts, blind=blind), 1.0, shares[:-1])  # the last part has the rest of 1
-        return guided_in_one_pass(denoiser([*parts, negative()], blind=blind), 1.0, shares)
+        return guided_in_one_pass(denoiser(parts, away=True, blind=blind), 1.0, shares)
 
     alone, scale = mixture(), plan.scale
     if scale == 1 and plan.guidance != "cfg++":
@@ -100,7 +109,7 @@ def asked_for(
     elif plan.guidance == "pag":
         steered = guided(alone, mixture(blind=True), _rule(plan, scale, levels))
     else:
-        steered = guided_in_one_pass(denoiser([*parts, negative()]), _rule(plan, scale, levels), shares)
+        steered = guided_in_one_pass(denoiser(parts, away=True), _rule(plan, scale, levels), shares)
     if plan.guidance_interval is None:
         return steered
     low, high = plan.guidance_interval
@@ -136,19 +145,38 @@ def _rule(plan: Request, scale: float, levels: Level) -> Rule:
 
 
 def _network(
-    unet: nn.Module, branches: list[Condition], pictures_a_pass: int | None, *, blind: bool = False
-) -> Network:
-    condition, batch = together(branches, torch.stack), len(branches[0])
+    unet: nn.Module,
+    branches: list[Condition],
+    pictures_a_pass: int | None,
+    *,
+    blind: bool = False,
+    attached: Attached | None = None,
+    away: bool = False,
+) -> Callable[..., Tensor]:
+    """The network with its conditions bound; `away` says that the last branch is what to go away from.
 
-    def network(x: Tensor, label: Tensor) -> Tensor:
+    With something attached it takes the level too.
+    """
+    condition, batch = together(branches, torch.stack), len(branches[0])
+    toward = torch.tensor([True] * (len(branches) - away) + [False] * away)
+
+    def network(x: Tensor, label: Tensor, level: Level = CLEAN) -> Tensor:
         grid = (len(branches), batch)
         rows, labels = x.unflatten(0, grid), label.unflatten(0, grid)
         passes = []
         for some in torch.arange(batch).split(pictures_a_pass or batch):
-            noisy = rows[:, some].flatten(0, 1)
-            said = condition.each(lambda each: each[:, some].flatten(0, 1)).trimmed()  # noqa: B023
+
+            def of(each: Tensor) -> Tensor:
+                return each[:, some].flatten(0, 1)  # noqa: B023
+
+            noisy, told = of(rows), of(labels)
+            said = condition.each(of).trimmed()
             unseeing = torch.ones(len(noisy), dtype=torch.bool, device=noisy.device) if blind else None
-            made = look(unet, noisy, labels[:, some].flatten(), said, unseeing)
+            extras = None
+            if attached is not None:
+                here = level if level.sigma.ndim == 0 else level[of(torch.arange(len(x)).unflatten(0, grid))]
+                extras = attached.extras(noisy, told, said, here, toward.repeat_interleave(len(some)))
+            made = look(unet, noisy, told, said, unseeing, extras)
             passes.append(made.unflatten(0, (len(branches), -1)))
         return torch.cat(passes, dim=1).flatten(0, 1).to(x)
 

@@ -14,10 +14,13 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from sfumato.data.pictures import PictureError, fit, open_picture, to_tensor
+from sfumato.data.pictures import PictureError, fit, from_images, open_picture, to_tensor
 from sfumato.errors import PromptError
 
 LARGEST_FILE = 256 * 2**20  # bytes
+
+CLIP_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]  # of red, green and blue, in [0, 1]
+CLIP_SPREAD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,24 @@ class Given:
         except PictureError as error:
             raise PromptError(f"{self.path or 'The picture given'} cannot be used: {error}") from error
 
-    def pixels(self, width: int, height: int) -> Float[Tensor, "3 h w"]:
-        """Its middle at this size, in [-1, 1]."""
-        return to_tensor(fit(self.open(), (width, height)))
+    def pixels(self, width: int, height: int, *, grey: bool = False) -> Float[Tensor, "c h w"]:
+        """Its middle at this size, in [-1, 1]: three channels, or how light it is alone."""
+        picture = self.open()
+        return (
+            to_tensor(fit(picture.convert("L"), (width, height)))[:1]
+            if grey
+            else to_tensor(fit(picture, (width, height)))
+        )
+
+    def for_clip(self, side: int) -> Float[Tensor, "3 s s"]:
+        """Its middle, a square of `side` pixels, in the numbers that CLIP was trained with (Radford et al. 2021)."""
+        picture = self.open()
+        short, long = sorted(picture.size)
+        longer = int(side * long / short)
+        size = (side, longer) if picture.width == short else (longer, side)
+        left, top = ((edge - side) // 2 for edge in size)
+        square = picture.resize(size, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
+        return (from_images([square])[0] + 1 - 2 * CLIP_MEAN) / (2 * CLIP_SPREAD)
 
     def marks(self, width: int, height: int) -> Float[Tensor, "1 h w"]:
         """As a mask at this size: 1 where it is light, 0 where it is dark."""

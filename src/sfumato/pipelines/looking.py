@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from sfumato.networks.extras import Extras
 from sfumato.networks.flux import FluxTransformer
+from sfumato.networks.k_unet import KUNet, upscaling_condition
 from sfumato.networks.pixart import PixArtTransformer
 from sfumato.networks.sd3 import SD3Transformer
 from sfumato.networks.unet import UNet
@@ -22,10 +24,11 @@ def look(
     label: Float[Tensor, " b"],
     condition: Condition,
     blind: Bool[Tensor, " b"] | None = None,
+    extras: Extras | None = None,
 ) -> Float[Tensor, "b ..."]:
     """One look of a denoiser at something noisy, in the network's own precision.
 
-    `blind` samples are for perturbed-attention guidance; only U-Nets know them.
+    `blind` samples are for perturbed-attention guidance; only U-Nets know them, and what adapters add, the `extras`.
     """
     dtype = next(network.parameters()).dtype
     x = noisy if condition.beside is None else torch.cat([noisy, condition.beside.to(noisy)], dim=1)
@@ -33,21 +36,38 @@ def look(
     heard: dict[str, Any] = {}
     match network:
         case UNet():
-            heard = {"mask": said.mask, "class_labels": said.labels, "blind": blind}
-            if said.sizes is not None:
-                heard["added"] = {"text_embeds": said.pooled, "time_ids": said.sizes}
+            heard = {"mask": said.mask, "class_labels": said.labels, "blind": blind, "extras": extras}
+            heard["added"] = added(said)
             if said.guidance is not None:
                 heard["timestep_cond"] = guidance_waves(said.guidance, network.config.time_cond_proj_dim or 0)
+        case KUNet():
+            heard = {"mask": said.mask, "timestep_cond": _told_of_upscaling(network, said)}
         case SD3Transformer():
             heard = {"pooled": said.pooled}
         case FluxTransformer():
             heard = {"pooled": said.pooled, "guidance": said.guidance}
         case PixArtTransformer():
             heard = {"mask": said.mask, "picture_size": said.sizes}
-    return network(x.to(dtype), label, said.states, **heard)
+    return network(x.to(dtype), label, said.states, **heard)[:, : noisy.shape[1]]
 
 
 def guides_itself(network: nn.Module) -> bool:
     """Whether a denoiser learned from a guided one, and is told the scale instead (Meng et al. 2023, section 3.1)."""
     config: Any = network.config
+    if isinstance(network, KUNet):
+        return False
     return bool(getattr(config, "guidance_embeds", False) or getattr(config, "time_cond_proj_dim", None))
+
+
+def added(condition: Condition) -> dict[str, Tensor] | None:
+    """What U-Nets that were trained with the sizes of pictures hear besides the words."""
+    if condition.sizes is None or condition.pooled is None:
+        return None
+    return {"text_embeds": condition.pooled, "time_ids": condition.sizes}
+
+
+def _told_of_upscaling(network: KUNet, condition: Condition) -> Float[Tensor, "b g"] | None:
+    width = network.config.time_cond_proj_dim
+    if width is None or condition.pooled is None:
+        return None
+    return upscaling_condition(condition.pooled, width - condition.pooled.shape[-1])

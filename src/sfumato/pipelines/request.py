@@ -11,6 +11,7 @@ from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
 from sfumato.pipelines.given import Given
+from sfumato.pipelines.hints import Control, Like, hints_of, is_number, require_number
 from sfumato.pipelines.upsampling import STEPS
 from sfumato.pipelines.weighting import Reading
 
@@ -60,6 +61,8 @@ class Request:
         clip_skip: how many of the text encoder's last layers are left out, as the users of that program mean it.
         picture: to begin with, or that the denoiser looks at.
         mask: light where the picture is to be painted anew, dark where it stays.
+        control: pictures of what is to be where, with the networks that understand them.
+        like: pictures that it is to be like, with the adapters that understand them.
         strength: how much of the way from noise is gone, with a picture to begin with: 1 keeps nothing of it.
         pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
     """
@@ -87,6 +90,8 @@ class Request:
     picture: Given | None = None
     mask: Given | None = None
     strength: float | None = None
+    control: tuple[Control, ...] = ()
+    like: tuple[Like, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
@@ -102,6 +107,8 @@ class Request:
         self._guided()
         self._number("pull", 0, 1000)
         self._pictures()
+        object.__setattr__(self, "control", hints_of(Control, "control", self.control))
+        object.__setattr__(self, "like", hints_of(Like, "like", self.like))
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
         if self.eta is not None:
@@ -172,7 +179,7 @@ class Request:
         if self.guidance_interval is not None:
             message = "guidance_interval is two numbers of sigma / alpha, 0 <= low < high (None for no end)"
             low, high = _pair(self.guidance_interval, message)
-            if not (_is_number(low) and low >= 0 and (high is None or (_is_number(high) and low < high))):
+            if not (is_number(low) and low >= 0 and (high is None or (is_number(high) and low < high))):
                 raise PromptError(f"{message}, not {self.guidance_interval!r:.100}.")
             object.__setattr__(self, "guidance_interval", (low, high))
         self._nothing_is_idle()
@@ -214,15 +221,13 @@ class Request:
             raise PromptError("mix_how does nothing without a mix.")
         weights = [weight for _, weight in self.mix]
         least, most = (0, 1) if self.mix_how == "spherical" else (-10, 10)
-        if not all(_is_number(weight) and least <= weight <= most for weight in weights):
+        if not all(is_number(weight) and least <= weight <= most for weight in weights):
             raise PromptError(f"The weights of a {self.mix_how} mix are numbers from {least} to {most}, not {weights}.")
         if self.mix_how == "spherical" and sum(weights) > 1 + 1e-9:
             raise PromptError(f"The weights of a spherical mix sum to {sum(weights):g}; 1 is all there is.")
 
     def _number(self, name: str, least: float, most: float) -> None:
-        value = getattr(self, name)
-        if not _is_number(value) or not least <= value <= most:
-            raise PromptError(f"{name} is a number from {least} to {most}, not {value!r:.100}.")
+        require_number(name, getattr(self, name), least, most)
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
@@ -268,10 +273,6 @@ def require_text(text: Any) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError("The prompt holds bytes that are no text; type it in UTF-8.") from None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e9
 
 
 def _pair(value: Any, message: str) -> tuple[Any, Any]:

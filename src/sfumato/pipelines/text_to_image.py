@@ -140,7 +140,7 @@ class Pipeline:
         except TypeError as error:
             raise PromptError(f"There is no such setting: {error}") from error
         first.require(self.way.takes, self.model.name)
-        first = settled(self.model, first)
+        first = self._settled(first)
         return [replace(first, prompt=one, seed=first.seed + i) for one in prompts for i in range(count)]
 
     def recipe(self, request: Request) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Pipeline:
             "model": self.model.source,
             "model_fingerprint": self._fingerprint,
             **({"additions": dict(self.model.additions)} if self.model.additions else {}),
-            "request": settled(self.model, request).to_dict(),
+            "request": self._settled(request).to_dict(),
         }
 
     def replay(self, recipe: dict[str, Any]) -> Result:
@@ -161,6 +161,11 @@ class Pipeline:
         for step in self.run([request]):
             last = step
         return Result(last.pictures(), [self.recipe(request)])
+
+    def _settled(self, request: Request) -> Request:
+        """The request with all that its picture depends on besides the model."""
+        request = settled(self.model, request)
+        return self.way.attachments.identified(request) if isinstance(self.way, Latents) else request
 
     @property
     def _fingerprint(self) -> str:

@@ -93,6 +93,12 @@ def _clip(model: Model, branch: Branch, reading: Reading) -> Condition:
     return Condition(_read(model, "text_encoder", branch, reading).states[None])
 
 
+def _doubler(model: Model, branch: Branch, reading: Reading) -> Condition:
+    """The last layer before its normalisation, and the pooled vector: the x2 latent upscaler."""
+    read = _read(model, "text_encoder", branch, reading, norm=False)
+    return Condition(read.states[None], pooled=_pooled(read))
+
+
 def _xl(model: Model, branch: Branch, reading: Reading) -> Condition:
     """The last layer but one of two encoders, and the pooled vector of the second (Podell et al. 2023, section 2)."""
     names = [name for name in ("text_encoder", "text_encoder_2") if name in model.parts]
@@ -131,6 +137,7 @@ def _pixart(model: Model, branch: Branch, reading: Reading) -> Condition:
 
 READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
     "clip": _clip,
+    "doubler": _doubler,
     "xl": _xl,
     "sd3": _sd3,
     "flux": _flux,
@@ -139,7 +146,16 @@ READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
 }
 
 
-def _read(model: Model, name: str, branch: Branch, reading: Reading, usual: int = 0, *, first: bool = False) -> Encoded:
+def _read(
+    model: Model,
+    name: str,
+    branch: Branch,
+    reading: Reading,
+    usual: int = 0,
+    *,
+    first: bool = False,
+    norm: bool | None = None,
+) -> Encoded:
     """What an encoder of CLIP makes of a branch; `usual` layers are left out, and then the last normalisation too.
 
     With `first` what is behind the first window is lost.
@@ -148,7 +164,7 @@ def _read(model: Model, name: str, branch: Branch, reading: Reading, usual: int 
     skip = layers_skipped(reading.clip_skip, encoder.config.num_hidden_layers, usual, reading.profile)
 
     def encode(ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        read = encoder(ids.to(model.device), skip=skip, norm=not usual)
+        read = encoder(ids.to(model.device), skip=skip, norm=not usual if norm is None else norm)
         return read.states, read.pooled if read.projected is None else read.projected
 
     rows = windows(branch.chunks, tokenizer.numbers, tokenizer.frame, reading.profile)

@@ -24,6 +24,7 @@ from sfumato.diffusion.steering import keeping
 from sfumato.errors import CheckpointError, PromptError
 from sfumato.networks.flux import FluxTransformer
 from sfumato.networks.unet import UNet
+from sfumato.pipelines.attachments import Attachments
 from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
@@ -41,12 +42,16 @@ class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
     takes = frozenset(
-        {"solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip", *GUIDED}
-    )
+        {
+            "solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip",
+            "control", "like", *GUIDED,
+        }
+    )  # fmt: skip
 
     def __init__(self, model: Model) -> None:
         self.model = model
         sees(model)  # or refuse it at once
+        self.attachments = Attachments(model, self.factor)
         if len(model.denoisers) != len(model.diffusion.experts) + 1:
             raise CheckpointError(
                 f"{model.folder} has {len(model.denoisers)} denoiser(s), but its scheduler names "
@@ -94,7 +99,7 @@ class Latents:
 
         A model that enlarges what it is given makes it so many times larger.
         """
-        times = self.factor if sees(self.model) == "small" else 1
+        times = {"small": self.factor, "latents": 2}.get(sees(self.model), 1)
         unit = self.unit
         width, height = (max(unit, side * times // (upsampling * unit) * unit) for side in picture.size)
         return width, height
@@ -118,7 +123,7 @@ class Latents:
         method, size = plan.method, (batch.height // self.factor, batch.width // self.factor)
         levels = levels_of(model, settled(model, plan), size)
         fresh = noise(torch.empty(len(batch.seeds), self.channels, *size, device=model.device))
-        begins = plan.picture is not None and sees(model) != "small"
+        begins = plan.picture is not None and sees(model) not in ("small", "latents")
         clean = pictured(model, plan, batch.width, batch.height) if begins else None
         start, levels = begun(clean, plan, levels, fresh)
         levels = method.route(levels)
@@ -139,11 +144,12 @@ class Latents:
             return condition_of(model, [text], (batch.height, batch.width), plan.reading, negative=negative)
 
         def asked(unet: nn.Module) -> Denoise:
-            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes)
+            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes, attached)
             return (
                 with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
             )
 
+        attached = self.attachments.attached(plan, batch.width, batch.height, levels)
         low = per_sample_noise(batch.seeds, "small")
         seen = looking(model, branches[0][0], plan, batch.width, batch.height, low)
         if guides_itself(model.unet):
