@@ -118,7 +118,7 @@ def save_part(
 
 
 def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
-    """Read the sub-folder `name` as a network in evaluation mode.
+    """Read the sub-folder `name` as a network in evaluation mode, in `dtype` or what `precision` makes of it.
 
     Raises CheckpointError naming the file and the keys when something is missing, surplus, of another shape or not
     finite.
@@ -135,8 +135,13 @@ def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, devic
         network = build(lambda: NETWORKS[class_name].network(config), source)
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise CheckpointError(f"{path / 'config.json'} describes no network that can be built: {error}") from error
-    fill(network, source, dtype, device)
+    fill(network, source, precision(config, dtype), device)
     return network.eval().requires_grad_(False)
+
+
+def precision(config: Any, dtype: torch.dtype) -> torch.dtype:
+    """In which type a network is computed that is asked for in `dtype`: some autoencoders overflow in float16."""
+    return torch.float32 if dtype == torch.float16 and getattr(config, "force_upcast", False) else dtype
 
 
 def _class_of(config: Mapping[str, Any], name: str) -> Any:

@@ -22,6 +22,11 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", "-m", help="A model folder, or the name of an embedded model.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+DtypeOption = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; else as suits the device.")]
+TilesOption = Annotated[str, typer.Option(help="auto, always or never: decode large pictures piece by piece.")]
+OffloadOption = Annotated[
+    str | None, typer.Option(help="parts or blocks: what of the weights is on the accelerator at a time.")
+]
 
 TOGETHER = 16  # pictures that are made, and saved, at a time
 
@@ -59,16 +64,20 @@ def generate(
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,
     model: ModelOption = None,
     device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    tiles: TilesOption = "auto",
+    offload: OffloadOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
 ) -> None:
     """Make pictures from a prompt; each PNG carries its recipe."""
     from sfumato.data.pictures import grid as sheet
+    from sfumato.devices import choose_dtype
     from sfumato.pipelines.keepsake import save_picture
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.progress import Progress
 
-    width, height = _sides(size)
-    pipeline = Pipeline.load(model, device)
+    width, height = sides(size)
+    pipeline = Pipeline.load(model, device, choose_dtype(dtype), offload)
     requests = pipeline.requests(
         prompt,
         number,
@@ -87,6 +96,7 @@ def generate(
         guidance_interval=_interval(interval),
         mix=tuple(_part(text) for text in mix or ()),
         mix_how=mix_how,
+        tiles=tiles,
     )
     began = time.monotonic()
     made = []
@@ -151,7 +161,8 @@ def _slug(prompt: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "picture"
 
 
-def _sides(size: str | None) -> tuple[int | None, int | None]:
+def sides(size: str | None) -> tuple[int | None, int | None]:
+    """Width and height of "64x96" or "64"; PromptError when it is neither."""
     from sfumato.errors import PromptError
 
     if size is None:

@@ -29,6 +29,9 @@ MIXTURES = ("spherical", "linear", "branches")
 GUIDED = ("guidance", "negative_prompt", "guidance_rescale", "guidance_interval", "mix", "mix_how")
 """The settings that say how a denoiser is steered, besides the scale."""
 
+TILES = ("auto", "always", "never")
+"""Whether autoencoders work tile by tile, where pictures are larger than a tile; `sfumato.networks.tiles` says how."""
+
 EVERYWHERE = ("prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height", "upsampler_steps")
 """The settings that every model follows."""
 
@@ -61,6 +64,7 @@ class Request:
         picture: to begin with, or that the denoiser looks at.
         mask: light where the picture is to be painted anew, dark where it stays.
         strength: how much of the way from noise is gone, with a picture to begin with: 1 keeps nothing of it.
+        tiles: whether the autoencoder works tile by tile, a name in `TILES`; "auto" does for large pictures.
         pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
     """
 
@@ -87,6 +91,7 @@ class Request:
     picture: Given | None = None
     mask: Given | None = None
     strength: float | None = None
+    tiles: str = "auto"
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
@@ -101,6 +106,8 @@ class Request:
             self._whole("clip_skip", -100, 100)
         self._guided()
         self._number("pull", 0, 1000)
+        if self.tiles not in TILES:
+            raise PromptError(f"tiles is one of {', '.join(TILES)}, not {self.tiles!r:.100}.")
         self._pictures()
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
             raise PromptError(f"There is no solver {self.solver!r}; there are {', '.join(SOLVERS)}.")
@@ -256,7 +263,8 @@ class Request:
             raise PromptError("This recipe names a file of tuned steps but does not hold its times.")
         if strange or "prompt" not in values:
             raise PromptError(f"This is no recipe of a picture: {', '.join(strange) or 'the prompt is missing'}.")
-        before = {"spacing": "own", "prompt_syntax": "diffusers"}  # as it was before there was a choice
+        # as it was before there was a choice
+        before = {"spacing": "own", "prompt_syntax": "diffusers", "tiles": "never"}
         return cls(**before | dict(values))
 
 

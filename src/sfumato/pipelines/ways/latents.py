@@ -19,6 +19,7 @@ from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.steering import keeping
 from sfumato.errors import CheckpointError
+from sfumato.pipelines.autoencoding import pictures_of
 from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
@@ -34,7 +35,7 @@ from sfumato.pipelines.words import Branches, Reading, branches_of, condition_of
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", *GUIDED})
+    takes = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", "tiles", *GUIDED})
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -77,9 +78,10 @@ class Latents:
         return width, height
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
+        passes = batch.pictures_a_pass
         for state in self.denoise(self.encode(batch.prompts, batch), batch):
             shown = state.clean if state.step < state.steps else state.noisy
-            yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, batch.pictures_a_pass))
+            yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, passes, batch.plan.tiles))
 
     def encode(self, prompts: Sequence[str], batch: Batch | None = None) -> Branches:
         """What the prompts say: the branches of them all, with their weights; each prompt is encoded by itself.
@@ -107,7 +109,7 @@ class Latents:
     def steered(self, branches: Branches, batch: Batch, levels: Level) -> Denoise:
         """The denoiser, or the experts together, with the prompts of the batch, guided as it asks."""
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
-        decode = partial(self.decode, pictures_a_pass=passes)
+        decode = partial(self.decode, pictures_a_pass=passes, tiles="never")
         alike = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
         def encode(text: str, negative: bool) -> Condition:
@@ -125,13 +127,13 @@ class Latents:
         steered = [asked(unet) for unet in model.denoisers]
         return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
 
-    def decode(self, latents: Float[Tensor, "b c h w"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h2 w2"]:
-        """Latents, or patches, to pictures in about [-1, 1]."""
+    def decode(
+        self, latents: Float[Tensor, "b c h w"], pictures_a_pass: int = 1, tiles: str = "auto"
+    ) -> Float[Tensor, "b 3 h2 w2"]:
+        """Latents, or patches, to pictures in about [-1, 1]; `tiles` as in a `Request`."""
         if self.model.way == "pixels":
             return F.pixel_shuffle(latents, self.factor).float()
-        vae = self.model.vae
-        dtype = vae.decoder.conv_in.weight.dtype
-        return torch.cat([vae.picture(some.to(dtype)).float() for some in latents.split(pictures_a_pass)])
+        return pictures_of(self.model.vae, latents, pictures_a_pass, tiles)
 
 
 def _whole(denoise: Denoise, rows: Tensor) -> Denoise:
