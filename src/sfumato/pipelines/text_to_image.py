@@ -194,7 +194,7 @@ class Pipeline:
         """The same before they are pictures of Pillow: the model's way, and then the upsamplers."""
         for painting in self.way.paint(batch):
             yield painting
-        if batch.plan.upsampler_steps:
+        if batch.plan.upsampler_steps and self.model.upsamplers:
             yield from self.enlarge(painting.pictures(), batch)
 
     def estimate(self, requests: Sequence[Request], device: torch.device | None = None) -> Estimate:
