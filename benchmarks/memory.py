@@ -5,7 +5,7 @@
 Models of random weights lie in a folder, made once: a Stable Diffusion 1 of its true size (4 GB) and a narrow Stable
 Diffusion XL; the digits are there. Each case runs in a process of its own: the libraries are loaded and a digit is made
 in one step, so that what is loaded at first use is there. Then the model is read and pictures are made, guided, in
-three steps. The peak of the process's memory beyond that before is measured, mapped weights included, and set beside
+one step. The peak of the process's memory beyond that before is measured, mapped weights included, and set beside
 what `sfumato info --memory` says. On a CUDA device it is the peak of PyTorch's allocator.
 """
 
@@ -28,6 +28,7 @@ CASES = {  # model, size, count, tiles
     "digits-8": ("digits", 64, 8, "auto"),
     "digits-256": ("digits", 256, 1, "auto"),
     "xl-256": ("xl", 256, 1, "auto"),
+    "xl-512": ("xl", 512, 1, "auto"),
     "xl-512-2": ("xl", 512, 2, "auto"),
     "sd-256": ("sd", 256, 1, "auto"),
     "sd-256-2": ("sd", 256, 2, "auto"),
@@ -36,7 +37,7 @@ CASES = {  # model, size, count, tiles
     "xl-1024": ("xl", 1024, 1, "never"),
     "xl-1024-tiles": ("xl", 1024, 1, "always"),
 }
-STEPS = 3
+STEPS = 1
 MiB = 2**20
 
 

@@ -155,17 +155,16 @@ def test_what_will_not_fit_is_told_before_it_begins(folders, monkeypatch, share,
     asked = {"seed": 0, "num_inference_steps": 1, "width": 64, "height": 64}
     need = pipeline.estimate(pipeline.requests("", **asked))
     monkeypatch.setattr(text_to_image, "free", lambda _: int(share * need.working[need.busiest]))
-    begun = []
-    monkeypatch.setattr(Latents, "encode", lambda *_: begun.append(True) or pytest.skip("begun"))
+    begun, encode = [], Latents.encode
+    monkeypatch.setattr(Latents, "encode", lambda way, *said: begun.append(way.model.device.type) or encode(way, *said))
     if refused:
         with pytest.raises(RoomError, match=r"GiB are free\. Make smaller pictures, or .*--dtype bfloat16"):
             pipeline("a cat", **asked)
-        assert not begun
+        assert begun == ["meta"]
     else:
-        monkeypatch.undo()
-        monkeypatch.setattr(text_to_image, "free", lambda _: int(share * need.working[need.busiest]))
         with pytest.warns(room.RoomWarning, match="GiB are free"):
             pipeline("a cat", **asked)
+        assert begun == ["meta", "cpu"]
 
 
 def test_what_fits_is_not_looked_at_closely(folders, monkeypatch):
