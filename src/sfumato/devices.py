@@ -8,6 +8,20 @@ import torch
 
 from sfumato.errors import RecipeError
 
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def usual_dtype(device: torch.device) -> torch.dtype:
+    """The precision that suits a device: float32 on the CPU, float16 on an accelerator."""
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
+def choose_dtype(name: str | None) -> torch.dtype | None:
+    """A precision by its name; None is left to `usual_dtype`. Raises RecipeError saying what may be named."""
+    if name is not None and name not in DTYPES:
+        raise RecipeError(f"There is no precision {name!r} here; choose {', '.join(DTYPES)}.")
+    return None if name is None else DTYPES[name]
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """ "auto" is the GPU where there is one; under torchrun each process takes the one of its local rank.

@@ -27,6 +27,10 @@ class CheckpointError(SfumatoError, ValueError):
     """A model folder or weight file that cannot be read."""
 
 
+class RoomError(SfumatoError, MemoryError):
+    """What is asked for takes clearly more memory than is free; nothing was begun."""
+
+
 class TrainingError(SfumatoError, RuntimeError):
     """Training cannot go on; what was finished is on disk."""
 

@@ -103,7 +103,8 @@ def fill(
         network: as `build` makes it; it is not usable when this raises.
         source: of the weights.
         dtype: of the numbers; None leaves them as they are. Integers and truth values keep the network's own type.
-        device: where they are put; the network's computed buffers too, which keep their type.
+        device: where they are put; the network's computed buffers too, which keep their type. On the meta device
+            nothing is read, and only the source's header is checked.
         rename: a name in the source to that in the network; None leaves the tensor out.
 
     Raises CheckpointError naming the file and the keys when a tensor is missing, not expected, of another shape or
@@ -125,7 +126,8 @@ def fill(
     for place, whole in first.items():
         _put(network, place, _get(network, whole))
     for name, place in places.items():
-        if first.get(place, place) != place and not _same(source.get(name), _get(network, place)):
+        tied = first.get(place, place) != place and device.type != "meta"
+        if tied and not _same(source.get(name), _get(network, place)):
             raise CheckpointError(f"{source.path}: {name} should be the same as {first[place]}, and is not.")
     for name, buffer in _own_buffers(network).items():
         _put(network, name, buffer.to(device))
@@ -192,6 +194,8 @@ def _put(network: nn.Module, place: str, value: Tensor) -> None:
 
 
 def _read(source: Source, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    if device.type == "meta":
+        return torch.empty(source.entries[name].shape, dtype=dtype, device=device)
     read = source.get(name)
     if read.dtype == dtype and device.type == "cpu":
         for piece in read.view(-1).split(PIECE):

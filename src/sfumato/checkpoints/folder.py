@@ -155,8 +155,13 @@ def network_of(
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{where} describes no network that can be built: {error}") from error
-    fill(network, source, dtype, device)
+    fill(network, source, precision(config, dtype), device)
     return network.eval().requires_grad_(False)
+
+
+def precision(config: Any, dtype: torch.dtype) -> torch.dtype:
+    """In which type a network is computed that is asked for in `dtype`: some autoencoders overflow in float16."""
+    return torch.float32 if dtype == torch.float16 and getattr(config, "force_upcast", False) else dtype
 
 
 def class_of(config: Mapping[str, Any], name: str) -> Any:

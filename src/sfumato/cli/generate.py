@@ -25,6 +25,11 @@ ModelOption = Annotated[
     typer.Option("--model", "-m", help="A model folder, a single file, an id on the hub, or an embedded model's name."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+DtypeOption = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; else as suits the device.")]
+TilesOption = Annotated[str, typer.Option(help="auto, always or never: decode large pictures piece by piece.")]
+OffloadOption = Annotated[
+    str | None, typer.Option(help="parts or blocks: what of the weights is on the accelerator at a time.")
+]
 
 TOGETHER = 16  # pictures that are made, and saved, at a time
 
@@ -94,18 +99,30 @@ def generate(
     base: Annotated[str | None, typer.Option(help="A whole model of the kind, for parts that a file lacks.")] = None,
     variant: Annotated[str | None, typer.Option(help="Of a folder's weights, such as fp16.")] = None,
     device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    tiles: TilesOption = "auto",
+    offload: OffloadOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
 ) -> None:
     """Make pictures from a prompt; each PNG carries its recipe."""
     from sfumato.data.pictures import grid as sheet
+    from sfumato.devices import choose_dtype
     from sfumato.pipelines.keepsake import save_picture
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.progress import Progress
 
-    width, height = _sides(size)
+    width, height = sides(size)
     with warnings_told():
         pipeline = Pipeline.load(
-            model, device, variant=variant, base=base, vae=vae, loras=lora or (), embeddings=embedding or ()
+            model,
+            device,
+            choose_dtype(dtype),
+            offload,
+            variant=variant,
+            base=base,
+            vae=vae,
+            loras=lora or (),
+            embeddings=embedding or (),
         )
     requests = pipeline.requests(
         prompt,
@@ -132,6 +149,7 @@ def generate(
         strength=strength,
         control=[hints.control(text) for text in control or ()],
         like=[hints.like(text) for text in like or ()],
+        tiles=tiles,
     )
     began = time.monotonic()
     made = []
@@ -196,7 +214,8 @@ def _slug(prompt: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "picture"
 
 
-def _sides(size: str | None) -> tuple[int | None, int | None]:
+def sides(size: str | None) -> tuple[int | None, int | None]:
+    """Width and height of "64x96" or "64"; PromptError when it is neither."""
     from sfumato.errors import PromptError
 
     if size is None:

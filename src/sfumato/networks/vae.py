@@ -98,13 +98,18 @@ class Posterior(NamedTuple):
 class Autoencoder(nn.Module):
     """What all autoencoders of pictures can do.
 
-    Each has a `factor`, by how much smaller than the picture the latent is along each edge, and `encode` and `decode`
-    in the scale of its own training; its configuration has the `scaling_factor` and `shift_factor` of that scale.
+    Each has `encode` and `decode` in the scale of its own training; its configuration has the `scaling_factor` and
+    `shift_factor` of that scale.
     """
 
     def __init__(self, config: Any):
         super().__init__()
         self.config = config
+
+    @property
+    def factor(self) -> int:
+        """How many times smaller than the picture the latent is, along each edge."""
+        raise NotImplementedError
 
     def encode(self, picture: Float[Tensor, "b c h w"]) -> Posterior:
         """Gives the distribution of z for pictures in [-1, 1]."""
@@ -118,9 +123,13 @@ class Autoencoder(nn.Module):
         """Brings z to unit scale: what a denoiser works on."""
         return (z - (self.config.shift_factor or 0.0)) * self.config.scaling_factor
 
+    def from_latent(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Brings what a denoiser made back to z, which `decode` takes."""
+        return latent / self.config.scaling_factor + (self.config.shift_factor or 0.0)
+
     def picture(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
         """Decodes a latent of unit scale: what a denoiser made."""
-        return self.decode(latent / self.config.scaling_factor + (self.config.shift_factor or 0.0))
+        return self.decode(self.from_latent(latent))
 
     def forward(
         self, picture: Float[Tensor, "b c h w"], noise: Float[Tensor, "b k h2 w2"] | None = None

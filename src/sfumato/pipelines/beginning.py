@@ -12,6 +12,7 @@ from torch import Tensor
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import Noise
 from sfumato.errors import CheckpointError, PromptError
+from sfumato.pipelines.autoencoding import latents_of
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import Request
@@ -39,7 +40,7 @@ def sees(model: Model) -> str:
 def pictured(model: Model, plan: Request, width: int, height: int) -> Float[Tensor, "1 c h w"]:
     """The latents of the picture that is given, as the mean of what the autoencoder sees in it."""
     assert plan.picture is not None
-    return _encoded(model, plan.picture.pixels(width, height)[None])
+    return _encoded(model, plan.picture.pixels(width, height)[None], plan)
 
 
 def begun(
@@ -85,7 +86,7 @@ def _masked(model: Model, condition: Condition, plan: Request, width: int, heigh
     if plan.picture is None or plan.mask is None:
         raise PromptError(f"The model {model.name} paints into a picture: it takes a picture and a mask.")
     free = plan.mask.marks(width, height)
-    kept = _encoded(model, (plan.picture.pixels(width, height) * (1 - free))[None])
+    kept = _encoded(model, (plan.picture.pixels(width, height) * (1 - free))[None], plan)
     beside = torch.cat([reduced(free, kept), kept], dim=1)
     return replace(condition, beside=beside.expand(len(condition), -1, -1, -1))
 
@@ -112,7 +113,7 @@ def _doubled(model: Model, condition: Condition, plan: Request, width: int, heig
         raise PromptError(
             f"The model {model.name} makes pictures of at least {least} pixels a side, not {width} x {height}."
         )
-    small = _encoded(model, plan.picture.pixels(width // 2, height // 2)[None])
+    small = _encoded(model, plan.picture.pixels(width // 2, height // 2)[None], plan)
     beside = F.interpolate(small, scale_factor=2, mode="nearest")
     return replace(condition, beside=beside.expand(len(condition), -1, -1, -1))
 
@@ -122,7 +123,5 @@ def reduced(free: Float[Tensor, "1 h w"], latents: Float[Tensor, "1 c h2 w2"]) -
     return F.interpolate(free[None], size=latents.shape[-2:], mode="nearest").to(latents)
 
 
-def _encoded(model: Model, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-    vae = model.vae
-    pictures = pictures.to(model.device, next(vae.parameters()).dtype)
-    return vae.latent(vae.encode(pictures).mean).float()
+def _encoded(model: Model, pictures: Float[Tensor, "b 3 h w"], plan: Request) -> Float[Tensor, "b c h2 w2"]:
+    return latents_of(model.vae, pictures.to(model.device), plan.tiles)

@@ -48,7 +48,7 @@ class Condition:
 
     def trimmed(self) -> Condition:
         """Without the tokens at the end that count for none of the samples."""
-        if self.mask is None:
+        if self.mask is None or self.mask.is_meta:  # which tells of shapes alone
             return self
         counts = self.mask.any(0).nonzero()
         length = int(counts.max()) + 1 if len(counts) else 1

@@ -83,7 +83,7 @@ def _decoder(vae: Autoencoder) -> Graph:
 
 
 def _encoder(vae: Autoencoder) -> Graph:
-    f = int(vae.factor)  # type: ignore[arg-type]
+    f = vae.factor
     first, other = ({"sample": _normal(b, vae.config.in_channels, h * f, w * f)} for b, h, w, _ in SIZES)
 
     def encode(sample: Tensor) -> Tensor:

@@ -30,6 +30,9 @@ MIXTURES = ("spherical", "linear", "branches")
 GUIDED = ("guidance", "negative_prompt", "guidance_rescale", "guidance_interval", "mix", "mix_how")
 """The settings that say how a denoiser is steered, besides the scale."""
 
+TILES = ("auto", "always", "never")
+"""Whether autoencoders work tile by tile, where pictures are larger than a tile; `sfumato.networks.tiles` says how."""
+
 EVERYWHERE = ("prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height", "upsampler_steps")
 """The settings that every model follows."""
 
@@ -64,6 +67,7 @@ class Request:
         control: pictures of what is to be where, with the networks that understand them.
         like: pictures that it is to be like, with the adapters that understand them.
         strength: how much of the way from noise is gone, with a picture to begin with: 1 keeps nothing of it.
+        tiles: whether the autoencoder works tile by tile, a name in `TILES`; "auto" does for large pictures.
         pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
     """
 
@@ -92,6 +96,7 @@ class Request:
     strength: float | None = None
     control: tuple[Control, ...] = ()
     like: tuple[Like, ...] = ()
+    tiles: str = "auto"
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
@@ -106,6 +111,8 @@ class Request:
             self._whole("clip_skip", -100, 100)
         self._guided()
         self._number("pull", 0, 1000)
+        if self.tiles not in TILES:
+            raise PromptError(f"tiles is one of {', '.join(TILES)}, not {self.tiles!r:.100}.")
         self._pictures()
         object.__setattr__(self, "control", hints_of(Control, "control", self.control))
         object.__setattr__(self, "like", hints_of(Like, "like", self.like))
@@ -261,7 +268,8 @@ class Request:
             raise PromptError("This recipe names a file of tuned steps but does not hold its times.")
         if strange or "prompt" not in values:
             raise PromptError(f"This is no recipe of a picture: {', '.join(strange) or 'the prompt is missing'}.")
-        before = {"spacing": "own", "prompt_syntax": "diffusers"}  # as it was before there was a choice
+        # as it was before there was a choice
+        before = {"spacing": "own", "prompt_syntax": "diffusers", "tiles": "never"}
         return cls(**before | dict(values))
 
 

@@ -23,11 +23,14 @@ from torch import Tensor
 from sfumato import __version__
 from sfumato.data.pictures import to_image
 from sfumato.data.prompts import parse
-from sfumato.devices import choose_device
+from sfumato.devices import choose_device, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.loading import Beside, load_with, require_additions
+from sfumato.pipelines.memory.estimate import Estimate, estimate, without_memory
+from sfumato.pipelines.memory.offloading import Offloading, require_offload
+from sfumato.pipelines.memory.room import free, require_room
 from sfumato.pipelines.model import Model, require_fingerprint
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
@@ -37,6 +40,8 @@ from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
 
 USUAL = ("num_inference_steps", "guidance_scale", "solver")  # settings of which a model may have its own
+ENOUGH_STEPS = 3  # until a solver of several steps remembers all that it ever does
+MOST_A_PIXEL = 2**14  # bytes; no network here takes more for each pixel of the picture
 
 
 class PromptWarning(UserWarning):
@@ -78,9 +83,13 @@ class Pipeline:
         (64, 64)
     """
 
-    def __init__(self, model: Model, pictures_a_pass: int | None = None) -> None:
-        self.model, self.way = model, way_of(model)
+    def __init__(self, model: Model, pictures_a_pass: int | None = None, offload: str | None = None) -> None:
+        self.model, self.way, self.offload = model, way_of(model), offload
         self.pictures_a_pass = pictures_a_pass or (1 if model.device.type == "cpu" else 16)
+        self._offloading: Offloading | None = None
+        if offload and model.device.type != "meta":
+            self._offloading = Offloading(model.parts, model.device, offload)
+        self._there_is_room: set[tuple[Any, ...]] = set()  # for what was looked at already
 
     @classmethod
     def load(
@@ -88,17 +97,22 @@ class Pipeline:
         model: str | Path | None = None,
         device: str = "auto",
         dtype: torch.dtype | None = None,
+        offload: str | None = None,
         **beside: Unpack[Beside],
     ) -> Pipeline:
         """Load a model: a folder, a single file, an id on the hub or an embedded name; the default when none is given.
 
-        `device` "auto" is the GPU where there is one; `dtype` is float32 on the CPU and float16 elsewhere; what goes
-        `beside` the model, such as loras=["style.safetensors:0.8"], `Beside` says.
+        `device` "auto" is the GPU where there is one; `dtype` is float32 on the CPU and float16 elsewhere, but float32
+        for autoencoders that overflow in it. With `offload` weights wait on the CPU: "parts" has one network on the
+        device at a time, "blocks" one block of a network. What goes `beside` the model, such as
+        loras=["style.safetensors:0.8"], `Beside` says.
         Raises CheckpointError when it is not a whole model, RecipeError when there is no such device.
         """
         where = choose_device(device)
-        dtype = dtype or (torch.float32 if where.type == "cpu" else torch.float16)
-        return cls(load_with(model, where, dtype, **beside))
+        require_offload(offload, where)
+        home = torch.device("cpu") if offload else where
+        loaded = load_with(model, home, dtype or usual_dtype(where), **beside)
+        return cls(replace(loaded, device=where) if offload else loaded, offload=offload)
 
     def __call__(self, prompt: str | Sequence[str], count: int = 1, seed: int | None = None, **settings: Any) -> Result:
         """Make `count` pictures of each prompt, with the seeds seed, seed + 1, ...
@@ -181,13 +195,44 @@ class Pipeline:
         batch = self.batch(requests)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
             self._warn(text, batch.plan.prompt_syntax)
-        for painting in self.way.paint(batch):
-            yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
-        if batch.plan.upsampler_steps:
-            small = painting.pictures()
-            for painting in self.enlarge(small, batch):
+        self._require_room(batch, requests)
+        try:
+            for painting in self.paintings(batch):
                 yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
-        yield Step("done", painting.step, painting.steps, partial(_images, painting))
+            yield Step("done", painting.step, painting.steps, partial(_images, painting))
+        finally:
+            if self._offloading:
+                self._offloading.release()
+
+    def paintings(self, batch: Batch) -> Iterator[Painting]:
+        """The same before they are pictures of Pillow: the model's way, and then the upsamplers."""
+        for painting in self.way.paint(batch):
+            yield painting
+        if batch.plan.upsampler_steps and self.model.upsamplers:
+            yield from self.enlarge(painting.pictures(), batch)
+
+    def estimate(self, requests: Sequence[Request], device: torch.device | None = None) -> Estimate:
+        """What requests will take in memory, told without making them; on another device, if one is named."""
+        here = self.model.device
+        paper = self if here.type == "meta" else Pipeline(without_memory(self.model), self.pictures_a_pass)
+        steps = min(requests[0].num_inference_steps, ENOUGH_STEPS)
+        few = [replace(one, num_inference_steps=steps, spacing="trailing", times=None) for one in requests]
+        return estimate(paper.model, lambda: paper.paintings(paper.batch(few)), device or here, self.offload)
+
+    def _require_room(self, batch: Batch, requests: Sequence[Request]) -> None:
+        """Warn, or raise RoomError, where the pictures may not fit; looked at closely only where it might be so."""
+        device, plan = self.model.device, batch.plan
+        pixels = batch.width * batch.height * (prod(self.factors) if plan.upsampler_steps else 1) ** 2
+        key = (batch.width, batch.height, len(requests), plan.tiles, plan.guidance, plan.upsampler_steps)
+        there = free(device)
+        most = MOST_A_PIXEL * pixels * min(len(requests), self.pictures_a_pass)
+        known = key in self._there_is_room or not isinstance(self.way, Latents)  # of which alone it can be told
+        if there is None or most < there or known:
+            return
+        told = self.estimate(requests)
+        brought = told.resident[told.busiest] if self.offload else 0
+        require_room(told.working[told.busiest] + brought, there, told, tiles=plan.tiles, offload=self.offload)
+        self._there_is_room.add(key)
 
     def batch(self, requests: Sequence[Request]) -> Batch:
         """What the requests ask of the model's way; PromptError when it cannot make the size."""

@@ -25,6 +25,7 @@ from sfumato.errors import CheckpointError, PromptError
 from sfumato.networks.flux import FluxTransformer
 from sfumato.networks.unet import UNet
 from sfumato.pipelines.attachments import Attachments
+from sfumato.pipelines.autoencoding import pictures_of
 from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
@@ -44,7 +45,7 @@ class Latents:
     takes = frozenset(
         {
             "solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip",
-            "control", "like", *GUIDED,
+            "control", "like", "tiles", *GUIDED,
         }
     )  # fmt: skip
 
@@ -105,9 +106,10 @@ class Latents:
         return width, height
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
+        passes = batch.pictures_a_pass
         for state in self.denoise(self.encode(batch.prompts, batch), batch):
             shown = state.clean if state.step < state.steps else state.noisy
-            yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, batch.pictures_a_pass))
+            yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, passes, batch.plan.tiles))
 
     def encode(self, prompts: Sequence[str], batch: Batch | None = None) -> Branches:
         """What the prompts say: the branches of them all, with their weights; each prompt is encoded by itself.
@@ -137,7 +139,7 @@ class Latents:
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
         if plan.guidance == "pag" and not isinstance(model.unet, UNet):
             raise PromptError(f"The denoiser of {model.name} is no U-Net, which pag needs: take another guidance.")
-        decode = partial(self.decode, pictures_a_pass=passes)
+        decode = partial(self.decode, pictures_a_pass=passes, tiles="never")
         alike = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
         def encode(text: str, negative: bool) -> Condition:
@@ -171,13 +173,13 @@ class Latents:
         scale = torch.full((len(condition),), float(plan.scale), device=self.model.device)
         return replace(condition, guidance=scale), replace(plan, guidance_scale=1.0)
 
-    def decode(self, latents: Float[Tensor, "b c h w"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h2 w2"]:
-        """Latents, or patches, to pictures in about [-1, 1]."""
+    def decode(
+        self, latents: Float[Tensor, "b c h w"], pictures_a_pass: int = 1, tiles: str = "auto"
+    ) -> Float[Tensor, "b 3 h2 w2"]:
+        """Latents, or patches, to pictures in about [-1, 1]; `tiles` as in a `Request`."""
         if self.model.way == "pixels":
             return F.pixel_shuffle(latents, self.factor).float()
-        vae = self.model.vae
-        dtype = next(vae.parameters()).dtype
-        return torch.cat([vae.picture(some.to(dtype)).float() for some in latents.split(pictures_a_pass)])
+        return pictures_of(self.model.vae, latents, pictures_a_pass, tiles)
 
 
 def _whole(denoise: Denoise, rows: Tensor) -> Denoise:

@@ -1,0 +1,1 @@
+"""What making a picture takes, what there is, and how to do with less."""
