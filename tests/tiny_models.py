@@ -290,3 +290,108 @@ def ip_adapter(path, unet, kind="base", seed=5):
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     return path
+
+
+def sd3(folder, *, with_t5=True):
+    """Stable Diffusion 3: two CLIPs and, if wanted, T5; a transformer of 16 latent channels along a shifted flow."""
+    tokenizer, t5_words = clip_tokenizer(folder), t5_tokenizer()
+    torch.manual_seed(4)
+    return diffusers.StableDiffusion3Pipeline(
+        vae=vae(16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06, scaling_factor=1.5),
+        text_encoder=clip(tokenizer, width=16, project=16),
+        text_encoder_2=clip(tokenizer, width=24, act="gelu", project=24),
+        text_encoder_3=t5(t5_words, 48) if with_t5 else None,
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        tokenizer_3=t5_words if with_t5 else None,
+        transformer=randomised(
+            diffusers.SD3Transformer2DModel(
+                sample_size=16,
+                patch_size=2,
+                in_channels=16,
+                out_channels=16,
+                num_layers=2,
+                attention_head_dim=8,
+                num_attention_heads=4,
+                caption_projection_dim=32,
+                joint_attention_dim=48,
+                pooled_projection_dim=40,
+                pos_embed_max_size=24,
+                qk_norm="rms_norm",
+                dual_attention_layers=(0,),
+            )
+        ),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+
+
+def flux(folder, *, dev=True):
+    """FLUX.1: T5's states and CLIP's vector; dev is told the scale of its guidance, schnell knows none."""
+    tokenizer, t5_words = clip_tokenizer(folder), t5_tokenizer()
+    torch.manual_seed(5)
+    return diffusers.FluxPipeline(
+        vae=vae(16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1, scaling_factor=0.4),
+        text_encoder=clip(tokenizer, width=16),
+        text_encoder_2=t5(t5_words, 48),
+        tokenizer=tokenizer,
+        tokenizer_2=t5_words,
+        transformer=randomised(
+            diffusers.FluxTransformer2DModel(
+                in_channels=64,
+                num_layers=1,
+                num_single_layers=2,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=48,
+                pooled_projection_dim=16,
+                guidance_embeds=dev,
+                axes_dims_rope=(4, 6, 6),
+            )
+        ),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+        if dev
+        else diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0),
+    )
+
+
+def flux_schnell(folder):
+    return flux(folder, dev=False)
+
+
+def sd3_without_t5(folder):
+    return sd3(folder, with_t5=False)
+
+
+def pixart(folder, *, kind=diffusers.PixArtSigmaPipeline, **more):
+    """PixArt: T5 alone; the words beyond the prompt are hidden."""
+    t5_words = t5_tokenizer()
+    torch.manual_seed(6)
+    settings = {
+        "sample_size": 16,
+        "num_layers": 2,
+        "attention_head_dim": 12,
+        "num_attention_heads": 3,
+        "cross_attention_dim": 36,
+        "caption_channels": 48,
+        "in_channels": 4,
+        "out_channels": 8,
+    }
+    return kind(
+        tokenizer=t5_words,
+        text_encoder=t5(t5_words, 48),
+        vae=vae(),
+        transformer=randomised(diffusers.PixArtTransformer2DModel(**settings | more)),
+        scheduler=diffusers.DDIMScheduler(timestep_spacing="trailing", clip_sample=False),
+    )
+
+
+def pixart_alpha(folder):
+    return pixart(folder, kind=diffusers.PixArtAlphaPipeline, sample_size=128, use_additional_conditions=True)
+
+
+def lcm(folder):
+    """A latent consistency model: told the scale of its guidance, and where each step's path ends."""
+    parts = stable(folder).components
+    scheduler = diffusers.LCMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    more = {"unet": unet(time_cond_proj_dim=24), "scheduler": scheduler}
+    return diffusers.LatentConsistencyModelPipeline(**parts | more, requires_safety_checker=False)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from sfumato.checkpoints.folder import load_part
 from sfumato.errors import CheckpointError
-from sfumato.pipelines.model import EMBEDDED
+from sfumato.pipelines.finding import EMBEDDED
 
 DIGITS = EMBEDDED / "digits"
 

@@ -14,7 +14,7 @@ from huggingface_hub import errors
 
 from sfumato.checkpoints import hub
 from sfumato.errors import CheckpointError, StorageError
-from sfumato.pipelines.model import EMBEDDED
+from sfumato.pipelines.finding import EMBEDDED
 
 DIGITS, COMMIT = EMBEDDED / "digits", "0123456789abcdef0123456789abcdef01234567"
 

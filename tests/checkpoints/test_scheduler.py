@@ -12,7 +12,7 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.processes import DynamicShift, Flow, Karras, scaled_linear_betas, zero_terminal_snr
 from sfumato.diffusion.times import SPACINGS, timetable
 from sfumato.errors import CheckpointError
-from sfumato.pipelines.model import EMBEDDED
+from sfumato.pipelines.finding import EMBEDDED
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 DYNAMIC = {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True}

@@ -87,7 +87,16 @@ def test_words_the_model_never_saw_are_named(tmp_path):
         (["tune-steps", "digits", "--solver", "magic"], 2, "magic"),
         (["generate", "7", "--size", "big"], 2, "--size takes WIDTHxHEIGHT"),
         (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),
-        (["generate", "7", "--model", "no/such"], 1, "no/such"),
+        (["generate", "7", "--model", "no/such"], 1, "There is no file or folder no/such; as an id on the hub"),
+        (["generate", "7", "--model", "../up"], 1, "Name a model folder, a single file, an id on the hub"),
+        (["generate", "7", "--model", __file__], 1, "is no file of a model: known: .safetensors"),
+        (["generate", "7", "--variant", "fp16"], 1, "no weights of a variant 'fp16'"),
+        (["generate", "7", "--lora", "nowhere.safetensors:0.5"], 1, "There is no LoRA file nowhere.safetensors"),
+        (["generate", "7", "--lora", "a.safetensors:inf"], 2, "the weight should be a number"),
+        (["generate", "7", "--embedding", "nowhere.pt"], 1, "There is no embedding nowhere.pt"),
+        (["generate", "7", "--vae", "nowhere"], 1, "nowhere"),
+        (["generate", "7", "--vae", "."], 1, "holds no autoencoder"),
+        (["generate", "7", "--base", "nowhere"], 1, "nowhere"),
         (["generate", "7", "--device", "abacus"], 2, "abacus"),
         (["generate", "7", "--mix", "one"], 2, "--mix takes a prompt and its weight"),
         (["generate", "7", "--interval", "5"], 2, "--interval takes LOW:HIGH"),
@@ -107,6 +116,47 @@ def test_a_mistake_is_one_clear_paragraph(tmp_path, arguments, code, said):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("model/*/model*"))
+
+
+def test_a_picture_with_a_lora_and_a_word_replays_until_a_file_changes(tmp_path):
+    import torch
+
+    from sfumato.checkpoints.lora import write_lora
+    from sfumato.checkpoints.textual_inversion import Embedding, write_embedding
+    from sfumato.networks.lora import fresh
+    from sfumato.pipelines.model import load
+
+    model = load("digits")
+    torch.manual_seed(0)
+    adapter = fresh(model.unet, 2).requires_grad_(False)
+    for parameter in adapter.parameters():
+        parameter.normal_(std=0.1)
+    write_lora(tmp_path / "style.safetensors", {"unet": adapter})
+    width = model.text_encoder.config.hidden_size
+    write_embedding(tmp_path / "toy.safetensors", Embedding("<toy>", {"text_encoder": torch.randn(1, width)}))
+    beside = ["--lora", "style.safetensors:0.5", "--embedding", "toy.safetensors"]
+    done = sfumato("generate", "a <toy>", *QUICK, *beside, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = sfumato("replay", done.stdout.strip(), cwd=tmp_path)
+    assert "the same pixels" in again.stdout, again.stderr
+    (tmp_path / "style.safetensors").unlink()
+    lost = sfumato("replay", done.stdout.strip(), cwd=tmp_path)
+    assert lost.returncode == 1
+    assert "made with --lora style.safetensors" in lost.stderr
+
+
+def test_a_lora_and_a_broken_file_are_no_model(tmp_path):
+    from safetensors.torch import save_file
+    from torch import ones
+
+    save_file({"lora_unet_conv_in.lora_up.weight": ones(1, 1)}, tmp_path / "lora.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "lora.safetensors").read_bytes()[:-1])
+    for name, said in (("lora", "seems to be a LoRA; give it as --lora"), ("cut", "not a whole safetensors file")):
+        for command in (["generate", "7", "--model"], ["info"]):
+            done = sfumato(*command, tmp_path / f"{name}.safetensors")
+            assert done.returncode == 1
+            assert said in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from sfumato.checkpoints.steps import FILE
 from sfumato.errors import CheckpointError, PromptError
-from sfumato.pipelines.model import EMBEDDED
+from sfumato.pipelines.finding import EMBEDDED
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.pipelines.tuning import keep, known_prompts, tune_steps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sfumato.checkpoints.files import read_json
@@ -57,7 +57,7 @@ FLUX = Family(
     guidance_scale=3.5,
 )
 DOUBLER = Family("latents", ("text_encoder", "unet", "vae"), words="doubler", side=1024, guidance_scale=9.0)
-PIXART = Family("latents", ("text_encoder", "transformer", "vae"), words="pixart", side=1024, guidance_scale=4.5)
+PIXART = Family("latents", ("text_encoder", "transformer", "vae"), words="pixart-sigma", side=1024, guidance_scale=4.5)
 
 FAMILIES = {
     "StableDiffusionPipeline": STABLE,
@@ -75,7 +75,7 @@ FAMILIES = {
     "StableDiffusionXLAdapterPipeline": XL,
     "StableDiffusion3Pipeline": LARGE,
     "FluxPipeline": FLUX,
-    "PixArtAlphaPipeline": PIXART,
+    "PixArtAlphaPipeline": replace(PIXART, words="pixart-alpha"),
     "PixArtSigmaPipeline": PIXART,
     f"{OURS}Latents": Family("latents", ("text_encoder", "unet", "vae")),
     f"{OURS}Pixels": Family("pixels", ("text_encoder", "unet")),
@@ -90,9 +90,12 @@ def family_of(folder: Path) -> Family:
 
     Raises CheckpointError for a class name that is not known here, naming those that are.
     """
-    name = read_json(folder / "model_index.json").get("_class_name")
+    path = folder / "model_index.json"
+    return family_named(read_json(path).get("_class_name"), path)
+
+
+def family_named(name: object, where: Path) -> Family:
+    """The family of a class name that the file `where` says; CheckpointError for one that is not known here."""
     if not isinstance(name, str) or name not in FAMILIES:
-        raise CheckpointError(
-            f"{folder / 'model_index.json'} is of a {name!r:.100}; known here: {', '.join(FAMILIES)}."
-        )
+        raise CheckpointError(f"{where} is of a {name!r:.100}; known here: {', '.join(FAMILIES)}.")
     return FAMILIES[name]

@@ -17,6 +17,7 @@ from sfumato.checkpoints.families import OURS
 from sfumato.checkpoints.files import read_json, whole_folder, write_json, write_tensors
 from sfumato.checkpoints.fill import build, fill
 from sfumato.checkpoints.scheduler import Diffusion, from_config
+from sfumato.checkpoints.tensors import Source
 from sfumato.checkpoints.weights import open_weights
 from sfumato.diffusion.levels import Process
 from sfumato.errors import CheckpointError
@@ -112,38 +113,53 @@ def save_part(
         config = network.config.to_dict()  # type: ignore[union-attr, operator]
         write_json(temporary / "config.json", config)
         tensors = {key: value.to(dtype) for key, value in network.state_dict().items()}
-        write_tensors(temporary / f"{_stem(_class_of(config, name))}.safetensors", tensors)
+        write_tensors(temporary / f"{stem_of(class_of(config, name))}.safetensors", tensors)
         if scheduler:
             write_json(temporary / "scheduler_config.json", scheduler)
 
 
-def load_part(folder: Path, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
+def load_part(
+    folder: Path, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", variant: str | None = None
+) -> Any:
     """Read the sub-folder `name` of a model as a network; see `load_network`."""
-    return load_network(folder / name, kind(name), dtype, device)
+    return load_network(folder / name, kind(name), dtype, device, variant)
 
 
-def load_network(path: Path, part: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
+def load_network(
+    path: Path, part: str, dtype: torch.dtype = torch.float32, device: str = "cpu", variant: str | None = None
+) -> Any:
     """Read a folder as a network in evaluation mode, of a class that the kind of part may be.
 
-    Raises CheckpointError naming the file and the keys when something is missing, surplus, of another shape or not
-    finite.
+    `variant` is that of its weights, such as "fp16". Raises CheckpointError naming the file and the keys when something
+    is missing, surplus, of another shape or not finite.
     """
-    found = read_json(path / "config.json")
-    class_name = _class_of(found, part)
-    if class_name not in PARTS[part]:
-        known = ", ".join(PARTS[part])
-        raise CheckpointError(f"{path / 'config.json'} is of a {class_name!r:.100}; a {part} may be: {known}.")
-    config = NETWORKS[class_name].config.from_dict(found)
-    source = open_weights(path)
+    config = path / "config.json"
+    return network_of(part, read_json(config), open_weights(path, variant), dtype, device, config)
+
+
+def network_of(
+    name: str, described: Mapping[str, Any], source: Source, dtype: torch.dtype, device: str, where: Path
+) -> Any:
+    """The part `name` that a `config.json` describes, filled from a source, in evaluation mode.
+
+    `where` is the file that describes it, for messages. Raises CheckpointError as `load_part` does.
+    """
+    class_name = class_of(described, name)
+    if class_name not in PARTS[kind(name)]:
+        known = ", ".join(PARTS[kind(name)])
+        raise CheckpointError(f"{where} is of a {class_name!r:.100}; a {kind(name)} may be: {known}.")
+    config = NETWORKS[class_name].config.from_dict(described)
     try:
         network = build(lambda: NETWORKS[class_name].network(config), source)
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{path / 'config.json'} describes no network that can be built: {error}") from error
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{where} describes no network that can be built: {error}") from error
     fill(network, source, dtype, device)
     return network.eval().requires_grad_(False)
 
 
-def _class_of(config: Mapping[str, Any], name: str) -> Any:
+def class_of(config: Mapping[str, Any], name: str) -> Any:
     """The class that a part's `config.json` names, or means where it names none."""
     architectures = config.get("architectures")
     named = architectures[0] if isinstance(architectures, list | tuple) and architectures else None
@@ -156,7 +172,8 @@ def _class_of(config: Mapping[str, Any], name: str) -> Any:
     return class_name
 
 
-def _stem(class_name: str) -> str:
+def stem_of(class_name: str) -> str:
+    """How the file with the weights of a network is called by the library that opens it too, without its ending."""
     return TRANSFORMERS_WEIGHTS if NETWORKS[class_name].library == "transformers" else DIFFUSERS_WEIGHTS
 
 
@@ -198,7 +215,7 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
 
 def _library(folder: Path, name: str) -> tuple[str, str]:
     """Which library opens a part, and its name of the class."""
-    class_name = _class_of(read_json(folder / name / "config.json"), name)
+    class_name = class_of(read_json(folder / name / "config.json"), name)
     return NETWORKS[class_name].library, class_name
 
 

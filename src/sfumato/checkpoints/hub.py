@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfumato.checkpoints.files import read_json, storage_errors
-from sfumato.checkpoints.weights import choose, files_of, open_source
+from sfumato.checkpoints.weights import choose, chosen_of, files_of, open_source
 from sfumato.errors import CheckpointError
 
 INDEX = "model_index.json"
@@ -44,7 +44,7 @@ def locate(name: str, variant: str | None = None) -> Path:
         raise CheckpointError(f"{name!r:.200} is no id of a model: it should be like owner/name.")
     repository, revision = f"{match['owner']}/{match['name']}", match["revision"] or "main"
     here = cached(repository, revision)
-    lacking = _lacking(here) if here else f"{repository} is not in {cache_folder()}"
+    lacking = _lacking(here, variant) if here else f"{repository} is not in {cache_folder()}"
     if here and not lacking:
         return here
     return _fetched(repository, revision, variant, lacking or "")
@@ -96,11 +96,12 @@ def _parts(folder: Path) -> list[str]:
     return [name for name in used if re.fullmatch(r"\w[\w-]*", name) and name not in LEFT_OUT]
 
 
-def _lacking(folder: Path) -> str | None:
+def _lacking(folder: Path, variant: str | None = None) -> str | None:
     """What a folder of the cache lacks, which a download that was cut short may have left."""
     if not (folder / INDEX).is_file() and not (folder / "config.json").is_file():
         return f"{folder} has no {INDEX}"
-    for part in _parts(folder):
+    parts = _parts(folder)
+    for part in parts:
         if not (folder / part).is_dir() or not any(path.exists() for path in (folder / part).iterdir()):
             return f"{folder} lacks {part}"
         if (folder / part / "config.json").exists():
@@ -108,6 +109,8 @@ def _lacking(folder: Path) -> str | None:
                 open_source(choose(folder / part))
             except CheckpointError as error:
                 return str(error)
+    if variant and not any(chosen_of((path.name for path in (folder / part).iterdir()), variant) for part in parts):
+        return f"{folder} has no weights of the variant {variant!r}"
     return None
 
 

@@ -64,6 +64,7 @@ class Diffusion:
     config: dict[str, Any]  # the scheduler_config.json that says so
     spacing: str = "trailing"  # a name in `sfumato.diffusion.times.SPACINGS`
     dynamic_shift: DynamicShift | None = None
+    distilled: bool = False  # whether it says where the path ends, as networks of LCM do
     experts: tuple[float, ...] = ()  # the times at which one denoiser hands over to the next, if there are several
 
     @property
@@ -84,7 +85,8 @@ def from_config(config: dict[str, Any]) -> Diffusion:
     Raises CheckpointError for a schedule, prediction or spacing that is not known, naming it.
     """
     try:
-        return replace(_read(config), spacing=_spacing(config), experts=_experts(config))
+        distilled = str(config.get("_class_name", "")).startswith("LCM")
+        return replace(_read(config), spacing=_spacing(config), distilled=distilled, experts=_experts(config))
     except (TypeError, ValueError, AttributeError, RuntimeError, OverflowError, ZeroDivisionError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from sfumato.progress import Progress
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="A model folder, or the name of an embedded model.")
+    str | None,
+    typer.Option("--model", "-m", help="A model folder, a single file, an id on the hub, or an embedded model's name."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
@@ -32,10 +33,10 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What the picture shows, in words.")],
     number: Annotated[int, typer.Option("-n", "--number", min=1, max=10_000, help="How many pictures.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Of the first picture; the next ones have seed + 1, ...")] = None,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 20,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; 20, or as few as the model was made for.")] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="How strongly the prompt steers, 1 is not; else as suits its kind, 4 for cfg."),
+        typer.Option(help="How strongly the prompt steers, 1 is not; else as suits its kind and the model."),
     ] = None,
     guide: Annotated[str, typer.Option(help="Kind of guidance: cfg, cfg++, apg, pag or clip.")] = "cfg",
     negative: Annotated[str, typer.Option(help="What the picture does not show, in words.")] = "",
@@ -59,10 +60,22 @@ def generate(
         list[str] | None,
         typer.Option(help='"ADAPTER=picture.png[:SCALE]": an IP-Adapter with a picture to be like. Repeatable.'),
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="A picture to begin with, to enlarge, or to paint into with --mask.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Light where the picture is painted anew.")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="0 to 1: how much of a picture to begin with is made anew.")
+    ] = None,
+    syntax: Annotated[
+        str,
+        typer.Option(help="By whose rules prompts are read: sfumato, a1111, comfyui, or diffusers (none)."),
+    ] = "sfumato",
+    clip_skip: Annotated[int | None, typer.Option(help="Layers of the text encoder left out, as there.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
     solver: Annotated[
-        str, typer.Option(help="unipc-2, dpmpp-2m, euler, ddpm, ...; a wrong name lists all.")
-    ] = "unipc-2",
+        str | None, typer.Option(help="unipc-2 (usually), dpmpp-2m, euler, ddpm, ...; a wrong name lists all.")
+    ] = None,
     eta: Annotated[float | None, typer.Option(help="0 to 1, how much noise the solver puts back: ddim's eta.")] = None,
     spacing: Annotated[
         str, typer.Option(help="How the steps are spread: beta, trailing, karras, tuned, own (the model's), ...")
@@ -71,6 +84,15 @@ def generate(
     grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,
     model: ModelOption = None,
+    lora: Annotated[
+        list[str] | None, typer.Option(help="FILE or FILE:WEIGHT, a LoRA that changes the model. Repeatable.")
+    ] = None,
+    embedding: Annotated[
+        list[str] | None, typer.Option(help="A file of textual inversion, a word for prompts. Repeatable.")
+    ] = None,
+    vae: Annotated[str | None, typer.Option(help="Another autoencoder: a folder, a file or an id on the hub.")] = None,
+    base: Annotated[str | None, typer.Option(help="A whole model of the kind, for parts that a file lacks.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Of a folder's weights, such as fp16.")] = None,
     device: DeviceOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
 ) -> None:
@@ -81,7 +103,10 @@ def generate(
     from sfumato.progress import Progress
 
     width, height = _sides(size)
-    pipeline = Pipeline.load(model, device)
+    with warnings_told():
+        pipeline = Pipeline.load(
+            model, device, variant=variant, base=base, vae=vae, loras=lora or (), embeddings=embedding or ()
+        )
     requests = pipeline.requests(
         prompt,
         number,
@@ -102,6 +127,11 @@ def generate(
         mix_how=mix_how,
         control=[hints.control(text) for text in control or ()],
         like=[hints.like(text) for text in like or ()],
+        prompt_syntax=syntax,
+        clip_skip=clip_skip,
+        picture=picture,
+        mask=mask,
+        strength=strength,
     )
     began = time.monotonic()
     made = []

@@ -8,7 +8,9 @@ import typer
 
 
 def info(
-    model: Annotated[str | None, typer.Argument(help="A model folder, or the name of an embedded model.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="A model folder, a single file, an id on the hub, or an embedded model's name.")
+    ] = None,
 ) -> None:
     """Say what a model is: parts, sizes, lineage, licence."""
     from rich.console import Console

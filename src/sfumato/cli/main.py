@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato import __version__
+from sfumato.cli.export import export
 from sfumato.cli.generate import generate
 from sfumato.cli.info import info
 from sfumato.cli.replay import replay
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, restore, replay, train, tune_steps, info):
+for command in (generate, restore, replay, train, tune_steps, export, info):
     app.command()(command)
 
 

@@ -21,8 +21,10 @@ def replay(
     from PIL import Image
 
     from sfumato.errors import PromptError
+    from sfumato.pipelines.finding import find
     from sfumato.pipelines.keepsake import read_recipe
-    from sfumato.pipelines.model import find, require_fingerprint
+    from sfumato.pipelines.loading import given_again
+    from sfumato.pipelines.model import require_fingerprint
     from sfumato.pipelines.text_to_image import Pipeline
 
     recipe = read_recipe(picture)
@@ -37,10 +39,11 @@ def replay(
         raise PromptError(f"The recipe in {picture} is damaged.")
     if any(request.get(side) not in (None, pixels) for side, pixels in zip(("width", "height"), size, strict=True)):
         raise PromptError(f"The recipe in {picture} is of a picture of another size.")
-    require_fingerprint(find(name), recipe)
+    beside = given_again(recipe)
+    require_fingerprint(find(name, beside.get("variant")), recipe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when the picture was first made
-        result = Pipeline.load(name, device).replay(recipe)
+        result = Pipeline.load(name, device, **beside).replay(recipe)
     path = out or new_path(picture.parent, f"{picture.stem}-again")
     result.save([path])
     print(path)

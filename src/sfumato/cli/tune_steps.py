@@ -45,7 +45,7 @@ def tune_steps(
     words = _lines(prompts) if prompts else tuned.known_prompts(pipeline.model, number)
     if not words:
         raise PromptError("This model does not tell the words of its captions; name a file of --prompts.")
-    path = out or pipeline.model.folder / FILE
+    path = out or pipeline.model.beside(FILE)
     require_writable(path)
     with Progress(quiet) as progress:
         progress.begin("tune", budget)

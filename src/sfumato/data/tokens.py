@@ -4,6 +4,7 @@ The rules are those of A. Radford et al., Learning Transferable Visual Models Fr
 section 2.4, as `transformers.CLIPTokenizer` applies them; it reads the saved folder and gives the same numbers.
 """
 
+import gzip
 import itertools
 import json
 import re
@@ -26,6 +27,8 @@ from sfumato.errors import CheckpointError, DataError
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 LENGTH = 77  # tokens that CLIP's text encoders read, with start and end
 PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+CLIP_MERGES = Path(__file__).with_name("clip_merges.txt.gz")  # of OpenAI's CLIP, see NOTICE
+CLIP_SIZE = 49_408  # tokens: 256 bytes, the same at the end of a word, the merges, start and end
 WORDS_KEPT = 100_000
 LONGEST_WORD = 100
 
@@ -127,6 +130,21 @@ class Tokenizer:
         vocabulary = {token: number for number, token in enumerate((*tokens, START, END))}
         words = sorted(counts, key=lambda word: (-counts[word], word))[:WORDS_KEPT]
         return cls(vocabulary, merges, length=length, words=words)
+
+    @classmethod
+    def clip(cls, pad: str = END) -> "Tokenizer":
+        """CLIP's own, with which the text encoders of Stable Diffusion read, and which no single file holds.
+
+        `pad` is `END` for OpenAI's encoders, "!" for OpenCLIP's as Stable Diffusion 2 and XL have them.
+
+        Example:
+            >>> Tokenizer.clip().encode(["a photo of a cat"])[0, :7].tolist()
+            [49406, 320, 1125, 539, 320, 2368, 49407]
+        """
+        merges = tokenfiles.pairs(gzip.decompress(CLIP_MERGES.read_bytes()).decode("utf-8").splitlines())
+        base = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_clip_order)
+        tokens = [*base, *(byte + WORD_END for byte in base), *(left + right for left, right in merges), START, END]
+        return cls({token: number for number, token in enumerate(tokens)}, merges, pad=pad)
 
     def encode(self, texts: Sequence[str]) -> Int64[Tensor, "b length"]:
         """Token numbers: start, the text (cut when too long), end, padding."""

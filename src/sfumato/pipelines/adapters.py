@@ -15,7 +15,8 @@ from sfumato.errors import PromptError
 from sfumato.networks.clip import TextEncoder
 from sfumato.networks.lora import attach, fuse
 from sfumato.networks.vocabulary import add_vectors
-from sfumato.pipelines.model import Model, tokenizer_of
+from sfumato.pipelines.model import Model
+from sfumato.pipelines.readers import tokenizer_of
 
 
 def weighted(text: str) -> tuple[Path, float]:

@@ -23,9 +23,10 @@ from sfumato.networks.ip_adapter import IPAdapter
 from sfumato.networks.t2i_adapter import T2IAdapter
 from sfumato.networks.unet import UNet
 from sfumato.pipelines.attached import Attached, Features, Steering, span_of
+from sfumato.pipelines.digests import hash_of
 from sfumato.pipelines.fitting import channels_of, misfit
 from sfumato.pipelines.hints import MOST_HINTS, Control, Like
-from sfumato.pipelines.model import Model, hash_of
+from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import Request
 
 MOST_KEPT = MOST_HINTS  # of a kind, so that those of one request are always among them

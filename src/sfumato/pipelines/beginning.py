@@ -29,7 +29,8 @@ def sees(model: Model) -> str:
         return ""
     latents = model.vae.config.latent_channels
     known = {latents: "latents", 0: "", latents + 1: "masked", 3: "small"}
-    more = model.unet.config.in_channels - latents
+    config = model.unet.config
+    more = getattr(config, "sample_channels", config.in_channels) - latents
     if more not in known:
         raise CheckpointError(f"The denoiser of {model.name} sees {more} more channels, of what is not known.")
     return known[more]

@@ -41,6 +41,11 @@ class Condition:
         said = ((field.name, getattr(self, field.name)) for field in fields(self))
         return replace(self, **{name: change(value) for name, value in said if value is not None})
 
+    def in_precision(self, dtype: torch.dtype) -> Condition:
+        """With what is said in words in a network's precision."""
+        pooled = None if self.pooled is None else self.pooled.to(dtype)
+        return replace(self, states=self.states.to(dtype), pooled=pooled)
+
     def trimmed(self) -> Condition:
         """Without the tokens at the end that count for none of the samples."""
         if self.mask is None:

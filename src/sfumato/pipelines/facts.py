@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
-
-from sfumato.checkpoints.families import family_of
-from sfumato.checkpoints.files import read_json
-from sfumato.checkpoints.folder import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, has_part, load_diffusion, load_lineage
+from sfumato.checkpoints.folder import class_of, load_lineage
+from sfumato.checkpoints.single.writing import TYPES
 from sfumato.errors import CheckpointError
-from sfumato.pipelines.model import find, fingerprint
+from sfumato.pipelines.digests import fingerprint
+from sfumato.pipelines.finding import called, find
+from sfumato.pipelines.package import Described, opened
 
 FLOW = {"beta_schedule": "flow", "prediction_type": "velocity"}  # what a scheduler of rectified flow leaves unsaid
 
@@ -36,27 +34,29 @@ class Facts(NamedTuple):
 
 
 def facts(model: str | Path | None) -> Facts:
-    """Read the facts of a model folder or an embedded model; CheckpointError says what is wrong with it."""
-    folder = find(model)
-    parts = [_part(path) for path in sorted(folder.glob("*/*.safetensors")) if _weighs(path)]
-    lineage = load_lineage(folder)
-    way, process = family_of(folder).way, []
-    if has_part(folder, "unet"):
-        diffusion = load_diffusion(folder)
+    """Read the facts of a model that `find` knows by this name; CheckpointError says what is wrong with it."""
+    path = find(model)
+    package = opened(path)
+    parts = [_part(name, part) for name, part in sorted(package.parts.items())]
+    lineage = load_lineage(path)
+    process = []
+    if denoiser := next((name for name in ("unet", "transformer") if name in package.parts), None):
+        diffusion = package.diffusion(denoiser)
         words = [diffusion.config.get(key, flow) for key, flow in FLOW.items()]
         process = [("process", ", ".join(words))]
         if diffusion.experts:
             process += [("experts", f"hand over at t = {', '.join(map(str, diffusion.experts))}")]
     summary = [
-        ("model", str(lineage.get("name", folder.name))),
-        ("folder", str(folder)),
-        ("fingerprint", fingerprint(folder)),
+        ("model", str(lineage.get("name", called(model, path)))),
+        ("file" if path.is_file() else "folder", str(path)),
+        *package.told,
+        ("fingerprint", fingerprint(path)),
         ("licence", str(lineage.get("licence", "not stated"))),
-        ("way", way),
+        ("way", package.family.way),
         *process,
         ("parameters", f"{sum(part.parameters for part in parts):,}, {sum(part.bytes for part in parts) / 1e6:.1f} MB"),
     ]
-    return Facts(summary + _lineage(lineage), parts)
+    return Facts(summary + (_lineage(lineage) if path.is_dir() else []), parts)
 
 
 def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
@@ -76,19 +76,9 @@ def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
         raise CheckpointError(f"sfumato.json does not tell a lineage as sfumato writes it: {error!r}") from error
 
 
-def _weighs(path: Path) -> bool:
-    """Whether a file holds the weights of a part."""
-    return (path.parent / "config.json").is_file() and path.stem in (DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS)
-
-
-def _part(path: Path) -> PartFacts:
-    config = read_json(path.parent / "config.json")
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118  a safetensors handle is no mapping
-            count = sum(math.prod(piece.get_shape()) for piece in slices)
-            dtypes = sorted({piece.get_dtype() for piece in slices})
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
-    network = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
-    return PartFacts(path.parent.name, network, count, "/".join(dtypes), path.stat().st_size)
+def _part(name: str, part: Described) -> PartFacts:
+    entries = part.source().entries.values()
+    count = sum(math.prod(entry.shape) for entry in entries)
+    size = sum(math.prod(entry.shape) * entry.dtype.itemsize for entry in entries)
+    dtypes = "/".join(sorted({TYPES.get(entry.dtype, str(entry.dtype)) for entry in entries}))
+    return PartFacts(name, str(class_of(part.config(), name)), count, dtypes, size)

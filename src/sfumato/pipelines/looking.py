@@ -9,8 +9,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sfumato.networks.extras import Extras
+from sfumato.networks.flux import FluxTransformer
 from sfumato.networks.k_unet import KUNet, upscaling_condition
+from sfumato.networks.pixart import PixArtTransformer
+from sfumato.networks.sd3 import SD3Transformer
 from sfumato.networks.unet import UNet
+from sfumato.networks.way_down import guidance_waves
 from sfumato.pipelines.condition import Condition
 
 
@@ -28,13 +32,31 @@ def look(
     """
     dtype = next(network.parameters()).dtype
     x = noisy if condition.beside is None else torch.cat([noisy, condition.beside.to(noisy)], dim=1)
+    said = condition.in_precision(dtype)
     heard: dict[str, Any] = {}
-    if isinstance(network, UNet):
-        heard = {"mask": condition.mask, "class_labels": condition.labels, "blind": blind, "extras": extras}
-        heard["added"] = added(condition)
-    if isinstance(network, KUNet):
-        heard = {"mask": condition.mask, "timestep_cond": _told_of_upscaling(network, condition)}
-    return network(x.to(dtype), label, condition.states.to(dtype), **heard)[:, : noisy.shape[1]]
+    match network:
+        case UNet():
+            heard = {"mask": said.mask, "class_labels": said.labels, "blind": blind, "extras": extras}
+            heard["added"] = added(said)
+            if said.guidance is not None:
+                heard["timestep_cond"] = guidance_waves(said.guidance, network.config.time_cond_proj_dim or 0)
+        case KUNet():
+            heard = {"mask": said.mask, "timestep_cond": _told_of_upscaling(network, said)}
+        case SD3Transformer():
+            heard = {"pooled": said.pooled}
+        case FluxTransformer():
+            heard = {"pooled": said.pooled, "guidance": said.guidance}
+        case PixArtTransformer():
+            heard = {"mask": said.mask, "picture_size": said.sizes}
+    return network(x.to(dtype), label, said.states, **heard)[:, : noisy.shape[1]]
+
+
+def guides_itself(network: nn.Module) -> bool:
+    """Whether a denoiser learned from a guided one, and is told the scale instead (Meng et al. 2023, section 3.1)."""
+    if isinstance(network, KUNet):  # which is told something else there
+        return False
+    config: Any = network.config
+    return bool(getattr(config, "guidance_embeds", False) or getattr(config, "time_cond_proj_dim", None))
 
 
 def added(condition: Condition) -> dict[str, Tensor] | None:

@@ -46,7 +46,7 @@ def restored(
     settings = {"severity": severity, "prompt": prompt, "steps": steps, "solver": solver}
     recipe = {
         "sfumato_version": __version__,
-        "model": str(pipeline.model.folder),
+        "model": pipeline.model.source,
         "model_fingerprint": pipeline.model.fingerprint(),
         "restored": {"picture": picture.name, **settings},
     }

@@ -11,6 +11,7 @@ import torch
 from sfumato.checkpoints.steps import FILE, read_steps
 from sfumato.diffusion.levels import Level, Process
 from sfumato.diffusion.times import SPACINGS, at_times, timetable
+from sfumato.networks.unet_config import UNetConfig
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import Request
 
@@ -22,8 +23,8 @@ def settled(model: Model, request: Request) -> Request:
     """
     if request.times or request.spacing in (*SPACINGS, "own"):
         return request
-    solver, steps, command = request.solver, request.num_inference_steps, ["sfumato", "tune-steps", str(model.folder)]
-    path = model.folder / FILE if request.spacing == "tuned" else Path(str(request.spacing))
+    solver, steps, command = request.solver, request.num_inference_steps, ["sfumato", "tune-steps", model.source]
+    path = model.beside(FILE) if request.spacing == "tuned" else Path(str(request.spacing))
     command += ["--steps", str(steps), "--solver", solver]
     command += [] if request.spacing == "tuned" else ["--out", str(path)]
     times = read_steps(path, solver, steps, model.fingerprint(), shlex.join(command))
@@ -41,5 +42,6 @@ def levels(model: Model, request: Request, size: tuple[int, int]) -> Level:
 
 def process_of(model: Model, size: tuple[int, int]) -> Process:
     """The process for latents of `size` (height, width)."""
-    patch = getattr(model.unet.config, "patch_size", 1)
+    config = model.unet.config
+    patch = 1 if isinstance(config, UNetConfig) else config.factor  # what a transformer sees as one token
     return model.diffusion.process_for(size[0] * size[1] // patch**2)

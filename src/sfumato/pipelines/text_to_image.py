@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float
@@ -26,15 +26,17 @@ from sfumato.data.prompts import parse
 from sfumato.devices import choose_device
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
-from sfumato.pipelines import model as models
 from sfumato.pipelines.keepsake import save_picture
-from sfumato.pipelines.model import Model
+from sfumato.pipelines.loading import Beside, load_with, require_additions
+from sfumato.pipelines.model import Model, require_fingerprint
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.upsampling import upsample
 from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
+
+USUAL = ("num_inference_steps", "guidance_scale", "solver")  # settings of which a model may have its own
 
 
 class PromptWarning(UserWarning):
@@ -81,14 +83,22 @@ class Pipeline:
         self.pictures_a_pass = pictures_a_pass or (1 if model.device.type == "cpu" else 16)
 
     @classmethod
-    def load(cls, model: str | Path | None = None, device: str = "auto", dtype: torch.dtype | None = None) -> Pipeline:
-        """Load a model folder or an embedded model by name; the embedded default when none is given.
+    def load(
+        cls,
+        model: str | Path | None = None,
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        **beside: Unpack[Beside],
+    ) -> Pipeline:
+        """Load a model: a folder, a single file, an id on the hub or an embedded name; the default when none is given.
 
-        `device` "auto" is the GPU where there is one; `dtype` is float32 on the CPU and float16 elsewhere.
-        Raises CheckpointError when the folder is not a whole model, RecipeError when there is no such device.
+        `device` "auto" is the GPU where there is one; `dtype` is float32 on the CPU and float16 elsewhere; what goes
+        `beside` the model, such as loras=["style.safetensors:0.8"], `Beside` says.
+        Raises CheckpointError when it is not a whole model, RecipeError when there is no such device.
         """
         where = choose_device(device)
-        return cls(models.load(model, where, dtype or (torch.float32 if where.type == "cpu" else torch.float16)))
+        dtype = dtype or (torch.float32 if where.type == "cpu" else torch.float16)
+        return cls(load_with(model, where, dtype, **beside))
 
     def __call__(self, prompt: str | Sequence[str], count: int = 1, seed: int | None = None, **settings: Any) -> Result:
         """Make `count` pictures of each prompt, with the seeds seed, seed + 1, ...
@@ -122,6 +132,9 @@ class Pipeline:
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
             raise PromptError("At least one prompt is needed.")
+        settings = {name: value for name, value in settings.items() if name not in USUAL or value is not None}
+        if isinstance(self.way, Latents) and settings.get("guidance", "cfg") in ("cfg", "apg"):
+            settings = {**self.way.usual, **settings}
         try:
             first = Request(prompts[0], secrets.randbits(32) if seed is None else seed, **settings)
         except TypeError as error:
@@ -131,17 +144,19 @@ class Pipeline:
         return [replace(first, prompt=one, seed=first.seed + i) for one in prompts for i in range(count)]
 
     def recipe(self, request: Request) -> dict[str, Any]:
-        """Everything that makes the picture again: the request, the model and its fingerprint."""
+        """Everything that makes the picture again: the request, the model, and what was given beside it."""
         return {
             "sfumato_version": __version__,
-            "model": self.model.name if self.model.folder.parent == models.EMBEDDED else str(self.model.folder),
+            "model": self.model.source,
             "model_fingerprint": self._fingerprint,
+            **({"additions": dict(self.model.additions)} if self.model.additions else {}),
             "request": self._settled(request).to_dict(),
         }
 
     def replay(self, recipe: dict[str, Any]) -> Result:
-        """Make a picture again from its recipe; CheckpointError when this is another model."""
-        models.require_fingerprint(self.model.folder, recipe)
+        """Make a picture again from its recipe; CheckpointError when this is another model, or has other additions."""
+        require_fingerprint(self.model.folder, recipe)
+        require_additions(self.model, recipe)
         request = Request.from_dict(recipe.get("request", {})).without_idle(self.way.takes)
         for step in self.run([request]):
             last = step
@@ -185,7 +200,7 @@ class Pipeline:
         upsampling = prod(self.factors) if plan.upsampler_steps else 1
         across, down = self.base_size, self.base_size
         if plan.picture is not None and isinstance(self.way, Latents):
-            across, down = self.way.size_of(plan.picture.open())
+            across, down = self.way.size_of(plan.picture.open(), upsampling)
         width = self._small_side("width", plan.width, across, upsampling)
         height = self._small_side("height", plan.height, down, upsampling)
         if max(height, width) * upsampling > LARGEST_SIDE:
@@ -264,6 +279,8 @@ def _images(painting: Painting) -> list[Image.Image]:
         return [to_image(picture) for picture in painting.pictures()]
 
 
-def load(model: str | Path | None = None, device: str = "auto", dtype: torch.dtype | None = None) -> Pipeline:
+def load(
+    model: str | Path | None = None, device: str = "auto", dtype: torch.dtype | None = None, **beside: Unpack[Beside]
+) -> Pipeline:
     """Load a model; the same as `Pipeline.load`."""
-    return Pipeline.load(model, device, dtype)
+    return Pipeline.load(model, device, dtype, **beside)

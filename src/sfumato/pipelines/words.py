@@ -14,14 +14,17 @@ from sfumato.data.prompts import Branch, parse
 from sfumato.data.windows import windows
 from sfumato.diffusion.mixing import Weight
 from sfumato.errors import CheckpointError
+from sfumato.networks.pixart import PixArtConfig
 from sfumato.networks.t5 import T5
+from sfumato.networks.unet_config import UNetConfig
 from sfumato.pipelines.condition import Condition, together
-from sfumato.pipelines.model import Model, tokenizer_of
+from sfumato.pipelines.model import Model
+from sfumato.pipelines.readers import tokenizer_of
 from sfumato.pipelines.weighting import Encoded, Reading, layers_skipped, weighted
 
 T5_OF_SD3 = 256  # tokens
 T5_OF_FLUX, T5_OF_FLUX_SCHNELL = 512, 256
-T5_OF_PIXART_ALPHA, T5_OF_PIXART_SIGMA = 120, 300
+T5_OF_PIXART = {"alpha": 120, "sigma": 300}
 AESTHETIC, UNAESTHETIC = 6.0, 2.5  # the refiner's last number, for prompts and for what to go away from
 
 
@@ -77,8 +80,11 @@ def _said(model: Model, branch: Branch, size: tuple[int, int], reading: Reading,
     condition = READERS[model.family.words](model, branch, reading)
     if negative and model.zero_is_silence and not any(branch.chunks):
         condition = condition.each(torch.zeros_like)
-    if model.denoisers and getattr(model.unet.config, "addition_embed_type", None) == "text_time":
-        return _sized(model, condition, size, negative)
+    match model.unet.config if model.denoisers else None:
+        case UNetConfig(addition_embed_type="text_time"):
+            return _sized(model, condition, size, negative)
+        case PixArtConfig(tells_size=True):
+            return replace(condition, sizes=torch.tensor([size], dtype=torch.float32, device=model.device))
     return condition
 
 
@@ -124,7 +130,7 @@ def _flux(model: Model, branch: Branch, reading: Reading) -> Condition:
 
 def _pixart(model: Model, branch: Branch, reading: Reading) -> Condition:
     """T5's states alone, those of the padding hidden (Chen et al. 2023, section 2.3)."""
-    length = T5_OF_PIXART_ALPHA if model.unet.config.use_additional_conditions else T5_OF_PIXART_SIGMA
+    length = T5_OF_PIXART[model.family.words.removeprefix("pixart-")]
     states, words = _read_t5(model, "text_encoder", branch, length, masked=True)
     return Condition(states[None], mask=words[None])
 
@@ -135,7 +141,8 @@ READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
     "xl": _xl,
     "sd3": _sd3,
     "flux": _flux,
-    "pixart": _pixart,
+    "pixart-alpha": _pixart,
+    "pixart-sigma": _pixart,
 }
 
 

@@ -161,7 +161,10 @@ def test_duplicates_of_a_moving_average_are_left_out(model, tensors):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["lora_unet_down_blocks_0_attentions_0.lora_up.weight", "a.alpha"], "a LoRA; give it beside the model"),
+        (
+            ["lora_unet_down_blocks_0_attentions_0.lora_up.weight", "a.alpha"],
+            "a LoRA; give it as --lora beside",
+        ),
         (["transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight"], "a LoRA"),
         (["control_model.input_blocks.0.0.weight", "control_model.zero_convs.0.0.weight"], "a ControlNet"),
         (["controlnet_cond_embedding.conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"], "a ControlNet"),

@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -47,6 +47,7 @@ class Family:
         scheduler: the `scheduler_config.json`, with what the denoiser predicts.
         guessed: how the prediction was found where no one said it; empty where there is no doubt.
         augmentation: of an upscaler, the scheduler of the noise that its small picture gets.
+        index: what the `model_index.json` of the published models says besides.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Family:
     scheduler: dict[str, Any]
     guessed: str = ""
     augmentation: Mapping[str, Any] | None = None
+    index: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def configs(self) -> dict[str, dict[str, Any]]:
@@ -68,6 +70,8 @@ def naming(file: object) -> Iterator[None]:
     try:
         yield
     except CheckpointError as error:
+        if str(error).startswith(str(file)):
+            raise
         raise CheckpointError(f"{file}: {error}") from error
 
 
@@ -114,7 +118,7 @@ def _family(family: Layout, seats: Mapping[str, Seat], scheduler: dict[str, Any]
     if family is layouts.STABLE_DIFFUSION_2 and scheduler["prediction_type"] == "v_prediction":
         denoiser["sample_size"] = 96  # those of the published ones that predict v were trained at 768 pixels
     pipeline = family.pipelines.get(denoiser["in_channels"], family.pipeline)
-    return Family(family.name, pipeline, seats, scheduler, guessed, family.augmentation)
+    return Family(family.name, pipeline, seats, scheduler, guessed, family.augmentation, family.index)
 
 
 def unpacked(source: Source, family: Family) -> dict[str, View]:

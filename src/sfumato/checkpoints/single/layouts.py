@@ -65,6 +65,7 @@ class Layout:
     told: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by part, what the shapes do not say
     pipelines: Mapping[int, str] = field(default_factory=dict)  # other pipelines by the denoiser's input channels
     augmentation: Mapping[str, Any] | None = None  # the scheduler of the noise that is put on a small picture first
+    index: Mapping[str, Any] = field(default_factory=dict)  # what its `model_index.json` says besides
 
 
 DENOISER = "model.diffusion_model."
@@ -136,6 +137,7 @@ STABLE_DIFFUSION_XL = Layout(
     },
     {"unet": {"sample_size": 128}, "vae": {"sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True}},
     {9: "StableDiffusionXLInpaintPipeline", 8: "StableDiffusionXLInstructPix2PixPipeline"},
+    index={"force_zeros_for_empty_prompt": True},
 )
 REFINER = Layout(
     "Stable Diffusion XL refiner",
@@ -143,6 +145,7 @@ REFINER = Layout(
     (*UNET_PLACES, Place("text_encoder_2", f"{EMBEDDERS}.0.model.", OPEN_CLIP)),
     STABLE_DIFFUSION_XL.scheduler,
     STABLE_DIFFUSION_XL.told,
+    index={"force_zeros_for_empty_prompt": False, "requires_aesthetics_score": True},
 )
 STABLE_DIFFUSION_3 = Layout(
     "Stable Diffusion 3",

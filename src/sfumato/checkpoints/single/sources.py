@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from sfumato.checkpoints.single.family import naming
 from sfumato.checkpoints.single.renaming import Source
-
-
-class Known(NamedTuple):
-    """What is known of a tensor before it is read."""
-
-    dtype: torch.dtype
-    shape: tuple[int, ...]
+from sfumato.checkpoints.tensors import Entry
 
 
 class Listing(Protocol):
@@ -64,10 +59,12 @@ class Part:
         self.source, self.path, self.metadata = source, path, dict(metadata or {})
 
     @cached_property
-    def entries(self) -> Mapping[str, Known]:
+    def entries(self) -> Mapping[str, Entry]:
         """What there is; CheckpointError for a tensor that cannot be made."""
-        return {name: Known(self.source.dtype(name), self.source.shape(name)) for name in self.source.names()}
+        with naming(self.path):
+            return {name: Entry(self.source.dtype(name), self.source.shape(name)) for name in self.source.names()}
 
     def get(self, name: str) -> Tensor:
         """Reads one."""
-        return self.source.get(name)
+        with naming(self.path):
+            return self.source.get(name)

@@ -10,12 +10,16 @@ STRANGERS = (
     (
         "a LoRA",
         r"lora_(up|down|A|B)\b|\.lora\.|\.(hada|lokr)_|^lora_|\.dora_scale$",
-        "give it beside the model that it changes, as an adapter",
+        "give it as --lora beside the model that it changes",
     ),
     ("a ControlNet", r"^control_model\.|^controlnet_|(^|\.)input_hint_block\.", "give it beside a model"),
     ("an IP-adapter", r"^(image_proj|ip_adapter)\.", "give it beside a model, as an adapter"),
     ("a T2I-adapter", r"^(adapter\.)?body\.\d+\.(block1|resnets)", "give it beside a model, as an adapter"),
-    ("a textual inversion", r"^(emb_params|clip_[lg]|string_to_param.*|<.*>)$", "give it beside a model"),
+    (
+        "a textual inversion",
+        r"^(emb_params|clip_[lg]|string_to_param.*|<.*>)$",
+        "give it as --embedding beside a model",
+    ),
     ("Chroma", r"distilled_guidance_layer\.", "this kind of model is not supported"),
     ("FLUX.2", r"(double_stream_modulation_img|single_stream_modulation)\.", "this kind of model is not supported"),
     ("Stable Cascade", r"^clip_txt_mapper\.|^down_blocks\.\d+\.\d+\.channelwise\.", "this kind is not supported"),
@@ -42,7 +46,7 @@ STRANGERS = (
         "a text encoder alone",
         r"^(text_encoders\.\w+\.transformer\.|cond_stage_model\.\w+\.)?"
         r"(text_model\.|encoder\.block\.|shared\.weight$|(transformer\.)?resblocks\.|token_embedding\.)",
-        "give a file or folder that has the denoiser too",
+        "give the model that it belongs to; its folder may be given as --base",
     ),
 )
 REFUSED = ("Chroma", "FLUX.2", "Playground 2.5", "Stable Diffusion 2 unCLIP", "a quantised model", "a video model")

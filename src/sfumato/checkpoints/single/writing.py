@@ -215,7 +215,7 @@ def write_folder(folder: Path, source: Source, *, prediction: str | None = None)
     """
     family = recognise(source, prediction=prediction)
     views = unpacked(source, family)
-    index: dict[str, Any] = {"_class_name": family.pipeline}
+    index: dict[str, Any] = {"_class_name": family.pipeline, **family.index}
     for part, view in views.items():
         config = family.configs[part]
         library = "diffusers" if "_class_name" in config else "transformers"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from math import isqrt
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +19,19 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
+from sfumato.diffusion.solvers.consistency import with_boundary
 from sfumato.diffusion.steering import keeping
-from sfumato.errors import CheckpointError
+from sfumato.errors import CheckpointError, PromptError
+from sfumato.networks.flux import FluxTransformer
+from sfumato.networks.unet import UNet
 from sfumato.pipelines.attachments import Attachments
 from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.likeness import likeness
+from sfumato.pipelines.looking import guides_itself
 from sfumato.pipelines.model import Model
-from sfumato.pipelines.request import GUIDED
+from sfumato.pipelines.request import GUIDED, Request
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -35,7 +41,10 @@ from sfumato.pipelines.words import Branches, Reading, branches_of, condition_of
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", "control", "like", *GUIDED})
+    takes = frozenset(
+        {"solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip", *GUIDED}
+        | {"control", "like"}
+    )
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -62,6 +71,17 @@ class Latents:
         return (side if isinstance(side, int) else side[0]) * self.factor
 
     @property
+    def usual(self) -> dict[str, Any]:
+        """The settings that the model's makers use, where nothing else is asked for."""
+        model = self.model
+        if model.diffusion.distilled:
+            return {"solver": "lcm", "num_inference_steps": 4, "guidance_scale": 8.5}
+        if isinstance(model.unet, FluxTransformer) and not guides_itself(model.unet):
+            return {"num_inference_steps": 4, "guidance_scale": 1.0}
+        scale = None if model.ours else model.family.guidance_scale
+        return {} if scale is None else {"guidance_scale": scale}
+
+    @property
     def unit(self) -> int:
         return self.factor * self.model.unet.config.factor
 
@@ -72,10 +92,14 @@ class Latents:
             self.model.unet.config.in_channels if self.model.way == "pixels" else self.model.vae.config.latent_channels
         )
 
-    def size_of(self, picture: Image.Image) -> tuple[int, int]:
-        """The width and height of what is made of a picture: its own, or so many times it as the model enlarges."""
+    def size_of(self, picture: Image.Image, upsampling: int) -> tuple[int, int]:
+        """Width and height of the small picture that is made of one that is given: in the end that will be its own.
+
+        A model that enlarges what it is given makes it so many times larger.
+        """
         times = {"small": self.factor, "latents": 2}.get(sees(self.model), 1)
-        width, height = (max(self.unit, side * times // self.unit * self.unit) for side in picture.size)
+        unit = self.unit
+        width, height = (max(unit, side * times // (upsampling * unit) * unit) for side in picture.size)
         return width, height
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
@@ -109,6 +133,8 @@ class Latents:
     def steered(self, branches: Branches, batch: Batch, levels: Level) -> Denoise:
         """The denoiser, or the experts together, with the prompts of the batch, guided as it asks."""
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
+        if plan.guidance == "pag" and not isinstance(model.unet, UNet):
+            raise PromptError(f"The denoiser of {model.name} is no U-Net, which pag needs: take another guidance.")
         decode = partial(self.decode, pictures_a_pass=passes)
         alike = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
@@ -116,11 +142,16 @@ class Latents:
             return condition_of(model, [text], (batch.height, batch.width), plan.reading, negative=negative)
 
         def asked(unet: nn.Module) -> Denoise:
-            return asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes, attached)
+            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes, attached)
+            return (
+                with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
+            )
 
         attached = self.attachments.attached(plan, batch.width, batch.height, levels)
         low = per_sample_noise(batch.seeds, "small")
         seen = looking(model, branches[0][0], plan, batch.width, batch.height, low)
+        if guides_itself(model.unet):
+            seen, plan = self._told(seen, plan)
         said = [(seen.saying(condition), weight) for condition, weight in branches]
         if len(model.denoisers) == 1:
             return asked(model.unet)
@@ -128,12 +159,22 @@ class Latents:
         steered = [asked(unet) for unet in model.denoisers]
         return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
 
+    def _told(self, condition: Condition, plan: Request) -> tuple[Condition, Request]:
+        """The scale told to a denoiser that guides itself, in the place of guidance."""
+        if plan.guidance != "cfg" or plan.negative_prompt or plan.guidance_rescale or plan.guidance_interval:
+            raise PromptError(
+                f"The denoiser of {self.model.name} guides itself: it takes a guidance_scale, but no kind of guidance, "
+                "negative prompt, rescale or interval."
+            )
+        scale = torch.full((len(condition),), float(plan.scale), device=self.model.device)
+        return replace(condition, guidance=scale), replace(plan, guidance_scale=1.0)
+
     def decode(self, latents: Float[Tensor, "b c h w"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h2 w2"]:
         """Latents, or patches, to pictures in about [-1, 1]."""
         if self.model.way == "pixels":
             return F.pixel_shuffle(latents, self.factor).float()
         vae = self.model.vae
-        dtype = vae.decoder.conv_in.weight.dtype
+        dtype = next(vae.parameters()).dtype
         return torch.cat([vae.picture(some.to(dtype)).float() for some in latents.split(pictures_a_pass)])
 
 
