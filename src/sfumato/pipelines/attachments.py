@@ -25,11 +25,11 @@ from sfumato.networks.unet import UNet
 from sfumato.pipelines.attached import Attached, Features, Steering, span_of
 from sfumato.pipelines.digests import hash_of
 from sfumato.pipelines.fitting import channels_of, misfit
-from sfumato.pipelines.hints import Control, Like
+from sfumato.pipelines.hints import MOST_HINTS, Control, Like
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import Request
 
-MOST_KEPT = 8  # networks
+MOST_KEPT = MOST_HINTS  # of a kind, so that those of one request are always among them
 SUFFIXES = (".json", ".safetensors", ".bin")
 
 
@@ -41,7 +41,7 @@ class Attachments:
 
     def __init__(self, model: Model, factor: int) -> None:
         self.model, self.factor = model, factor
-        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._kept: dict[str, dict[tuple[Any, ...], Any]] = {}
 
     def identified(self, plan: Request) -> Request:
         """The request with the fingerprints of its networks.
@@ -140,8 +140,10 @@ class Attachments:
             files, path = _files(Path(hint.network)), hint.network
         else:
             folder, path = self._encoder_folder(hint), hint.adapter
-            files = [Path(hint.adapter), *_files(folder)]
-        known = self._once("fingerprint", files, lambda: hash_of((file.name, file) for file in files))
+            files = [Path(hint.adapter), *(_files(folder) if folder.parent != self.model.folder else ())]
+        known = self._once(
+            f"fingerprint of {type(hint).__name__}", files, lambda: hash_of((file.name, file) for file in files)
+        )
         if hint.fingerprint not in ("", known):
             raise CheckpointError(
                 f"{path} has the fingerprint {known}; the picture was made with {hint.fingerprint} in its place."
@@ -150,16 +152,15 @@ class Attachments:
 
     def _once(self, kind: str, files: Sequence[Path], make: Callable[[], Any]) -> Any:
         """What `make` makes of files, kept as long as they stay as they are and few others are asked for after them."""
-        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        key = (kind, *stats)
-        if key in self._kept:
-            self._kept[key] = self._kept.pop(key)
-            return self._kept[key]
+        kept = self._kept.setdefault(kind, {})
+        key = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+        if key in kept:
+            kept[key] = kept.pop(key)  # to the end, the last to be dropped
+            return kept[key]
         with torch.inference_mode(False):
-            self._kept[key] = made = make()
-        alike = [each for each in self._kept if (each[0] == "fingerprint") == (kind == "fingerprint")]
-        for old in alike[: -2 * MOST_KEPT]:
-            del self._kept[old]
+            kept[key] = made = make()
+        for old in list(kept)[:-MOST_KEPT]:
+            del kept[old]
         return made
 
     # --- pictures -------------------------------------------------------------------------------------------------

@@ -53,9 +53,9 @@ def look(
 
 def guides_itself(network: nn.Module) -> bool:
     """Whether a denoiser learned from a guided one, and is told the scale instead (Meng et al. 2023, section 3.1)."""
-    config: Any = network.config
-    if isinstance(network, KUNet):
+    if isinstance(network, KUNet):  # which is told something else there
         return False
+    config: Any = network.config
     return bool(getattr(config, "guidance_embeds", False) or getattr(config, "time_cond_proj_dim", None))
 
 
