@@ -163,7 +163,7 @@ class Pipeline:
             self._warn(text, batch.plan.prompt_syntax)
         for painting in self.way.paint(batch):
             yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
-        if batch.plan.upsampler_steps:
+        if batch.plan.upsampler_steps and self.model.upsamplers:
             small = painting.pictures()
             for painting in self.enlarge(small, batch):
                 yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
