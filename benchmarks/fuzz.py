@@ -2,14 +2,16 @@
 
     python benchmarks/fuzz.py [--count 10000] [--workers 2] [--seed 0]
 
-Tiny model folders are changed at random: bytes, lengths, headers, configurations, names, numbers, links. Each must load
-or be refused with a SfumatoError, within five seconds, and without more memory than twice its files and a constant.
+Tiny model folders, single files and what is attached to models (LoRA, embeddings, IP-Adapters, ControlNets, tokenizers)
+are changed at random: bytes, lengths, headers, configurations, names, numbers, links. Each must load or be refused with
+a SfumatoError, within five seconds, and without more memory than twice its files and a constant.
 Loading runs in processes of its own, so that a crash or a hang is seen and counted, and named by its seed:
 
     python benchmarks/fuzz.py --only 4711 --keep folder      # makes that one again and shows what happens
 """
 
 import argparse
+import faulthandler
 import json
 import random
 import re
@@ -27,10 +29,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mutations import make, mutate
+from strangers import make_attached, make_single, open_attached, open_single
 
 SECONDS = 5.0
 MEMORY = 64 * 2**20  # bytes, beside twice the files: what reading the small files takes
 CEILING = 4 * 2**30  # bytes, where the system steps in
+
+
+def open_model(folder: Path) -> None:
+    from sfumato.pipelines.facts import facts
+    from sfumato.pipelines.model import load
+
+    load(folder)
+    facts(folder)
+
+
+BASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
+    "odd": (partial(make, odd=True), open_model),
+    "plain": (partial(make, odd=False), open_model),
+    "single": (make_single, open_single),
+    "attached": (make_attached, open_attached),
+}
+"""How each folder that is changed is made, and opened."""
 
 
 class Outcome(NamedTuple):
@@ -46,18 +66,15 @@ def status(name: str) -> int:
     return int(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024  # type: ignore[index]
 
 
-def tried(folder: Path) -> Outcome:
-    """Load a folder, watching time and memory."""
+def tried(folder: Path, base: str) -> Outcome:
+    """Open a folder, watching time and memory."""
     from sfumato.errors import SfumatoError
-    from sfumato.pipelines.facts import facts
-    from sfumato.pipelines.model import load
 
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     before, began, what = status("VmRSS"), time.perf_counter(), ""
     try:
-        load(folder)
-        facts(folder)
+        BASES[base][1](folder)
         verdict = "loaded"
     except SfumatoError as error:
         verdict, what = "refused", str(error)
@@ -75,21 +92,24 @@ def work(bases: Path) -> None:
     """Try the seeds that come in, a line each; answer with a line each."""
     resource.setrlimit(resource.RLIMIT_DATA, (CEILING, CEILING))
     for base in sorted(bases.iterdir()):
-        tried(base)  # what is imported and kept from then on is not of any file
-        assert tried(base).verdict == "loaded", tried(base)
+        tried(base, base.name)  # what is imported and kept from then on is not of any file
+        assert tried(base, base.name).verdict == "loaded", tried(base, base.name)
     print("ready", flush=True)
     for line in sys.stdin:
         with tempfile.TemporaryDirectory(dir=bases.parent) as place:
             folder, seed = Path(place) / "model", int(line)
-            how = prepared(bases, folder, seed)
-            print(json.dumps([*tried(folder), how]), flush=True)
+            base, how = prepared(bases, folder, seed)
+            faulthandler.dump_traceback_later(SECONDS)  # what hangs leaves its trace
+            print(json.dumps([*tried(folder, base), f"{base}/{how}"]), flush=True)
+            faulthandler.cancel_dump_traceback_later()
 
 
-def prepared(bases: Path, folder: Path, seed: int) -> str:
+def prepared(bases: Path, folder: Path, seed: int) -> tuple[str, str]:
+    """Make the folder of a seed; gives of which base it is and how it was changed."""
     chance = random.Random(seed)
     base = chance.choice(sorted(bases.iterdir()))
     shutil.copytree(base, folder)
-    return f"{base.name}/{mutate(folder, chance)}"
+    return base.name, mutate(folder, chance)
 
 
 class Worker:
@@ -133,8 +153,8 @@ def run(count: int, workers: int = 1, seed: int = 0, show: Callable[[str], None]
     """Try that many changes; gives how many came to what, and shows each that came to what should not be."""
     verdicts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
-        for name in ("odd", "plain"):
-            make(Path(place) / "bases" / name, name == "odd")
+        for name, (made, _) in BASES.items():
+            made(Path(place) / "bases" / name)
         seeds, team = iter(range(seed, seed + count)), [Worker(Path(place) / "bases") for _ in range(workers)]
         slowest, largest = 0.0, 0
         stalled: set[int] = set()
@@ -176,12 +196,11 @@ def main() -> None:
     if settings.work:
         work(settings.work)
     elif settings.only is not None:
-        for name in ("odd", "plain"):
-            make(settings.keep / "bases" / name, name == "odd")
-        print(prepared(settings.keep / "bases", settings.keep / "model", settings.only))
-        from sfumato.pipelines.model import load
-
-        load(settings.keep / "model")
+        for name, (made, _) in BASES.items():
+            made(settings.keep / "bases" / name)
+        base, how = prepared(settings.keep / "bases", settings.keep / "model", settings.only)
+        print(f"{base}/{how}")
+        BASES[base][1](settings.keep / "model")
     else:
         began = time.monotonic()
         verdicts = run(settings.count, settings.workers, settings.seed, partial(print, flush=True))

@@ -229,7 +229,7 @@ INSIDE: dict[str, tuple[Callable[[bytes, random.Random], bytes], ...]] = {
 
 def move(path: Path, chance: random.Random) -> str:
     kind = chance.choice(("removed", "a folder", "a loop", "a device", "a pipe", "elsewhere", "another"))
-    other = chance.choice([each for each in path.parents[1].rglob("*") if each.is_file()])
+    other = chance.choice([each for each in path.parents[1].rglob("*") if each.is_file() and not each.is_symlink()])
     content = other.read_bytes()
     path.unlink()
     if kind == "a folder":
@@ -251,7 +251,10 @@ def mutate(folder: Path, chance: random.Random) -> str:
     """Change a model folder; says what was done."""
     done = []
     for _ in range(chance.choice((1, 1, 1, 1, 2))):
-        path = chance.choice(sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()))
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+        if not files:
+            break
+        path = chance.choice(files)
         if chance.random() < 0.05:
             how = move(path, chance)
         else:

@@ -206,7 +206,7 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
     """
     index: dict[str, Any]
     if way == "latents" and len(present(folder, "unet")) == 1:
-        index = dict(INDEX)
+        index = INDEX | ({} if has_part(folder, "image_encoder") else {"image_encoder": (None, None)})
     else:
         index = {"_class_name": f"{OURS}{way.capitalize()}", "tokenizer": INDEX["tokenizer"]}
         index |= {name: _library(folder, name) for each in PARTS for name in present(folder, each)}

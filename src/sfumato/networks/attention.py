@@ -233,8 +233,8 @@ def hiding(mask: Bool[Tensor, "b t"], dtype: torch.dtype) -> Float[Tensor, "b 1 
 
 
 def to_tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
-    """Reads a feature map as tokens, row by row; no copy when it lies channels-last."""
-    return x.flatten(2).transpose(1, 2)
+    """Reads a feature map as tokens, row by row, in this order in memory; no copy when it lies channels-last."""
+    return x.flatten(2).transpose(1, 2).contiguous()
 
 
 def to_map(tokens: Float[Tensor, "b n c"], size: Sequence[int]) -> Float[Tensor, "b c h w"]:
