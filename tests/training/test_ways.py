@@ -84,6 +84,15 @@ def test_a_way_that_is_not_known_is_refused_by_name(model, tmp_path):
         Pipeline.load(copy)
 
 
+def test_a_picture_may_be_where_it_begins(model):
+    pipeline = Pipeline.load(model, device="cpu")
+    first = pipeline(SEVEN, seed=1, num_inference_steps=2).pictures[0]
+    settings = {"seed": 2, "num_inference_steps": 2, "strength": 0.5}
+    begun, other = (pipeline(SEVEN, picture=picture, **settings).pictures[0] for picture in (first, first.rotate(180)))
+    assert begun.size == other.size == first.size
+    assert begun.tobytes() != other.tobytes()
+
+
 # --- experts ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isqrt
 
 import torch
 import torch.nn.functional as F
@@ -124,4 +125,6 @@ def reduced(free: Float[Tensor, "1 h w"], latents: Float[Tensor, "1 c h2 w2"]) -
 
 
 def _encoded(model: Model, pictures: Float[Tensor, "b 3 h w"], plan: Request) -> Float[Tensor, "b c h2 w2"]:
+    if model.way == "pixels":
+        return F.pixel_unshuffle(pictures.to(model.device), isqrt(model.unet.config.in_channels // 3))
     return latents_of(model.vae, pictures.to(model.device), plan.tiles)
