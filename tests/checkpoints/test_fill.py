@@ -47,6 +47,16 @@ def filled(path, tensors, make=Net, **settings):
     return network
 
 
+@pytest.mark.parametrize(
+    ("stored", "wanted"), [("float16", "float16"), ("float32", "bfloat16"), ("float32", "float32")]
+)
+def test_numbers_whose_sum_is_too_large_are_finite_all_the_same(path, stored, wanted):
+    stored, wanted = getattr(torch, stored), getattr(torch, wanted)
+    given = torch.full((3, 4), torch.finfo(wanted).max / 2).to(stored)
+    assert not given.sum().isfinite()
+    assert torch.equal(filled(path, weights(**{"embed.weight": given}), dtype=wanted).embed.weight, given.to(wanted))
+
+
 @pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
 @pytest.mark.parametrize("wanted", [None, torch.float32, torch.bfloat16])
 def test_numbers_are_cast_and_integers_keep_their_type(path, stored, wanted):

@@ -187,3 +187,12 @@ def test_what_a_mask_leaves_stays_with_a_model_that_knows_no_masks(saved):
         known = ours.model.vae.latent(ours.model.vae.encode(from_images([picture])).mean)
     torch.testing.assert_close(made[..., 8:], known[..., 8:], atol=1e-5, rtol=1e-5)
     assert (made[..., :8] - known[..., :8]).abs().mean() > 0.1
+
+
+def test_a_picture_that_nothing_enlarges_is_decoded_once(saved, monkeypatch):
+    _, folder = saved("stable")
+    ours, decoded = Pipeline.load(folder, device="cpu"), []
+    decode = ours.model.vae.decode
+    monkeypatch.setattr(ours.model.vae, "decode", lambda z: decoded.append(len(z)) or decode(z))
+    ours(PROMPT, seed=1, num_inference_steps=2, width=32, height=24)
+    assert decoded == [1]

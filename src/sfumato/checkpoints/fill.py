@@ -216,7 +216,7 @@ def _read(source: Source, name: str, dtype: torch.dtype, device: torch.device) -
 
 def _surely_finite(piece: Tensor) -> bool:
     """Whether the sum is a number, as that of numbers alone is: the cheapest way to ask; a large sum may be none."""
-    return piece.is_floating_point() and piece.element_size() > 1 and bool(piece.sum().isfinite())
+    return piece.is_floating_point() and piece.element_size() > 1 and math.isfinite(piece.sum().item())
 
 
 def _check(source: Source, name: str, piece: Tensor, dtype: torch.dtype) -> None:
