@@ -10,8 +10,11 @@ import sfumato
 import tiny_models
 from sfumato.checkpoints import export as writing
 from sfumato.checkpoints import graphs as checking
+from sfumato.checkpoints.tensors import read_tensors
 from sfumato.checkpoints.weights import open_weights
 from sfumato.errors import CheckpointError, StorageError
+from sfumato.networks.flux import FluxConfig, FluxTransformer
+from sfumato.networks.sd3 import SD3Config, SD3Transformer
 from sfumato.pipelines import graphs as making
 from sfumato.pipelines.export import export
 from sfumato.pipelines.model import EMBEDDED, load
@@ -190,3 +193,44 @@ def test_a_graph_that_computes_something_else_is_refused_and_removed(tmp_path, m
     with pytest.raises(CheckpointError, match="something else than the model"):
         export("digits", "onnx", tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "numbers"), [("xl", 6), ("refiner", 5)])
+def test_the_graph_of_a_larger_model_takes_size_and_pooled_text(family, numbers, tmp_path):
+    getattr(tiny_models, family)(tmp_path).save_pretrained(tmp_path / "model")
+    graph = dict(making.graphs(load(tmp_path / "model")))["unet"]
+    assert graph.inputs["time_ids"].shape[1] == numbers
+    checking.write_graph(tmp_path / "unet.onnx", graph)
+    assert checking.difference(tmp_path / "unet.onnx", graph) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "network",
+    [
+        SD3Transformer(SD3Config(num_attention_heads=2, attention_head_dim=8, num_layers=2, caption_projection_dim=16)),
+        FluxTransformer(
+            FluxConfig(16, None, 1, 1, 12, num_attention_heads=2, guidance_embeds=True, axes_dims_rope=(4, 4, 4))
+        ),
+    ],
+    ids=["sd3", "flux"],
+)
+def test_the_graphs_of_transformers_take_any_batch_and_size(network, tmp_path):
+    graph = making._transformer(network)
+    checking.write_graph(tmp_path / "transformer.onnx", graph)
+    assert checking.difference(tmp_path / "transformer.onnx", graph) < 1e-4
+
+
+def test_a_single_file_holds_the_folders_tensors_in_half_precision(tmp_path):
+    like_1 = {"block_out_channels": (32, 64), "norm_num_groups": 32, "attention_head_dim": 8}
+    vae = tiny_models.vae(norm_num_groups=32, block_out_channels=(32, 64))
+    tokenizer = tiny_models.clip_tokenizer(tmp_path)
+    text = tiny_models.clip(tokenizer, width=256, layers=2)  # four heads, of 64 channels each
+    pipeline = tiny_models.stable(tmp_path, vae=vae, unet=tiny_models.unet(**like_1), text_encoder=text)
+    pipeline.save_pretrained(tmp_path / "model")
+    export(tmp_path / "model", "single", tmp_path / "out.safetensors", dtype="float16")
+    held = read_tensors(tmp_path / "out.safetensors")
+    assert {tensor.dtype for tensor in held.values()} == {torch.float16}
+    made = held["model.diffusion_model.input_blocks.0.0.weight"]
+    assert torch.equal(made, pipeline.unet.conv_in.weight.half())

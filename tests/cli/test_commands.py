@@ -69,6 +69,14 @@ def test_a_file_that_cannot_take_the_steps_is_refused_before_they_are_sought(tmp
         assert "named spacings" not in done.stderr
 
 
+def test_a_model_is_exported_once_and_not_over_itself(tmp_path):
+    export = ["export", "digits", "--to", "folder", "--out", "out"]
+    assert sfumato(*export, cwd=tmp_path).stdout.strip() == "out"
+    again = sfumato(*export, cwd=tmp_path)
+    assert (again.returncode, "--overwrite" in again.stderr) == (74, True)
+    assert sfumato("generate", "7", *QUICK, "--model", "out", cwd=tmp_path).returncode == 0
+
+
 def test_words_the_model_never_saw_are_named(tmp_path):
     done = sfumato("generate", "a purple seven", *QUICK, "--out", tmp_path)
     assert done.returncode == 0

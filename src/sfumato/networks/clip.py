@@ -159,7 +159,7 @@ class TextEncoder(nn.Module):
         last = model.final_layer_norm(x)
         if norm:
             states = model.final_layer_norm(states) if skip else last
-        pooled = last[torch.arange(len(ids), device=ids.device), self._ends(ids)]
+        pooled = last[torch.arange(ids.shape[0], device=ids.device), self._ends(ids)]
         return TextStates(states, pooled, None if self.text_projection is None else self.text_projection(pooled))
 
     def _ends(self, ids: Int[Tensor, "b t"]) -> Int[Tensor, " b"]:

@@ -180,7 +180,7 @@ class KUNet(nn.Module):
             raise ValueError(f"sample: {height}x{width}, which should be multiples of {factor} from {2 * factor} on")
         if (timestep_cond is None) != (self.config.time_cond_proj_dim is None):
             raise ValueError("timestep_cond: needed by networks with time_cond_proj_dim, and by no others")
-        t = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).expand(len(sample))
+        t = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).expand(sample.shape[0])
         condition = None if timestep_cond is None else timestep_cond.to(sample.dtype)
         embedding = F.gelu(self.time_embedding(self.time_proj(t).to(sample.dtype), condition))
         told = (embedding, encoder_hidden_states, None if mask is None else hiding(mask, sample.dtype))

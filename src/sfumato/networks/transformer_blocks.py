@@ -22,7 +22,7 @@ EPS = 1e-6
 
 def per_sample(number: Shaped[Tensor, "*b"] | float, sample: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """Spreads a number, such as a timestep, over the batch where it is not given for each sample."""
-    return torch.as_tensor(number, dtype=torch.float32, device=sample.device).expand(len(sample))
+    return torch.as_tensor(number, dtype=torch.float32, device=sample.device).expand(sample.shape[0])
 
 
 def waves(numbers: Float[Tensor, "*b"], like: Tensor, *, shift: float = 0.0) -> Float[Tensor, "*b c"]:

@@ -71,7 +71,7 @@ class WayDown(nn.Module):
         config = self.config
         if (timestep_cond is None) != (self.time_embedding.cond_proj is None):
             raise ValueError("timestep_cond: needed by networks with time_cond_proj_dim, and by no others")
-        t = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).expand(len(sample))
+        t = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).expand(sample.shape[0])
         told = None if timestep_cond is None else timestep_cond.to(sample.dtype)
         embedding = self.time_embedding(self._waves(t, config.block_out_channels[0]).to(sample.dtype), told)
         if self.class_embedding is not None:

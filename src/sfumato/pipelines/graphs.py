@@ -38,7 +38,7 @@ def graphs(model: Model) -> Iterator[tuple[str, Graph]]:
             case "text_encoder" if isinstance(network, TextEncoder):
                 yield name, _text(network, hidden=model.family.words != "clip")
             case "unet" | "transformer" | "upsampler" if isinstance(network, UNet):
-                yield name, _unet(network)
+                yield name, _unet(network, _pooled_width(model))
             case "transformer" if isinstance(network, SD3Transformer | FluxTransformer):
                 yield name, _transformer(network)
             case "unet" | "transformer" | "upsampler" | "text_encoder":
@@ -92,7 +92,7 @@ def _encoder(vae: Autoencoder) -> Graph:
     return Graph(Asked(vae, encode), first, ("latent_parameters",), {"sample": MAP}, other)
 
 
-def _unet(network: UNet) -> Graph:
+def _unet(network: UNet, pooled: int) -> Graph:
     config = network.config
     listens = bool(network.cross_attentions())
 
@@ -106,11 +106,8 @@ def _unet(network: UNet) -> Graph:
         elif network.class_embedding is not None:
             told["class_labels"] = _normal(batch, config.class_width)
         if config.addition_embed_type == "text_time":
-            waves = config.addition_time_embed_dim or 1
-            numbers = (
-                5 if config.class_width - 5 * waves == _width(config) else 6
-            )  # the refiner's pooled text is as wide
-            told["text_embeds"] = _normal(batch, config.class_width - numbers * waves)
+            numbers = (config.class_width - pooled) // (config.addition_time_embed_dim or 1)  # 6; for refiners 5
+            told["text_embeds"] = _normal(batch, pooled)
             told["time_ids"] = torch.full((batch, numbers), 32.0)
         if config.time_cond_proj_dim is not None:
             told["timestep_cond"] = _normal(batch, config.time_cond_proj_dim)
@@ -128,6 +125,12 @@ def _unet(network: UNet) -> Graph:
         return network(**told)
 
     return Graph(Asked(network, ask), first, ("out_sample",), axes, other)
+
+
+def _pooled_width(model: Model) -> int:
+    """Channels of what a text is as a whole, for Stable Diffusion XL: the second text encoder's projection."""
+    encoder = model.parts.get("text_encoder_2")
+    return encoder.config.projection_dim if isinstance(encoder, TextEncoder) else 0
 
 
 def _width(config: UNetConfig) -> int:
