@@ -1,8 +1,8 @@
 """How fast is a network read, and in how much memory, beside diffusers?
 
-    python benchmarks/loading.py [--width 320] [--threads 2]
+    python benchmarks/loading.py [--model sd1|xl] [--width 320] [--stored float32 float16] [--threads 2]
 
-The U-Net of Stable Diffusion 1 (at width 320; a narrower one is quicker) with random weights lies in a folder as
+The U-Net of Stable Diffusion 1 or XL (at width 320; a narrower one is quicker) with random weights lies in a folder as
 float32 and as float16. Each reader reads it in a process of its own, after a first time that fills the system's cache
 of files; a forward pass is not part of it. `safetensors` stands for `load_file` and a cast of each tensor: it looks at
 nothing and builds no network, and when there is nothing to cast it has not yet read anything. Memory is the peak beyond
@@ -21,15 +21,28 @@ from pathlib import Path
 import torch
 
 READERS = ("sfumato", "diffusers", "safetensors")
+XL = {
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "attention_head_dim": (5, 10, 20),
+    "transformer_layers_per_block": (1, 2, 10),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+MODELS = {"sd1": ((1, 2, 4, 4), {"cross_attention_dim": 768}), "xl": ((1, 2, 4), XL)}
 
 
-def make(folder: Path, width: int, dtype: torch.dtype) -> float:
+def make(folder: Path, model: str, width: int, dtype: torch.dtype) -> float:
     """A folder with the network's configuration and random weights; gives its size in bytes."""
     from sfumato.checkpoints.files import write_json, write_tensors
     from sfumato.networks.unet import UNet
     from sfumato.networks.unet_config import UNetConfig
 
-    config = UNetConfig(block_out_channels=(width, 2 * width, 4 * width, 4 * width), cross_attention_dim=768)
+    times, settings = MODELS[model]
+    config = UNetConfig(block_out_channels=tuple(width * each for each in times), **settings)
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in UNet(config).state_dict().items()}
     some = torch.randn(10**6)
@@ -88,6 +101,9 @@ def measure(reader: str, folder: Path, small: Path, dtype: torch.dtype) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=MODELS, default="sd1")
+    parser.add_argument("--stored", nargs="+", default=["float32", "float16"])
+    parser.add_argument("--wanted", nargs="+", default=["float32", "float16", "bfloat16"])
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
@@ -99,11 +115,11 @@ def main() -> None:
         print(json.dumps(measure(reader, Path(folder), Path(small), getattr(torch, dtype))))
         return
     with tempfile.TemporaryDirectory() as place:
-        for stored in ("float32", "float16"):
+        for stored in settings.stored:
             folder, small = Path(place) / stored, Path(place) / "small"
-            make(small, 32, getattr(torch, stored))
-            size = make(folder, settings.width, getattr(torch, stored))
-            for wanted in ("float32", "float16", "bfloat16"):
+            make(small, "sd1", 32, getattr(torch, stored))
+            size = make(folder, settings.model, settings.width, getattr(torch, stored))
+            for wanted in settings.wanted:
                 print(f"{stored} -> {wanted}, a file of {size / 2**30:.2f} GiB")
                 for reader in READERS:
                     command = [sys.executable, __file__, "--threads", str(settings.threads), "--measure"]
