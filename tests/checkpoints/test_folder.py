@@ -139,6 +139,7 @@ def test_a_truncated_file_is_refused_by_name(folder):
         {"block_out_channels": [-64, -128]},
         {"block_out_channels": [64, 2**40]},
         {"down_block_types": ["Magic", "Magic"]},
+        {"down_block_types": 64},
         {"layers_per_block": "many"},
     ],
 )

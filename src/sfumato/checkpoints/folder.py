@@ -169,8 +169,9 @@ def class_of(config: Mapping[str, Any], name: str) -> Any:
     architectures = config.get("architectures")
     named = architectures[0] if isinstance(architectures, list | tuple) and architectures else None
     class_name = config.get("_class_name") or named or PARTS[kind(name)][0]
-    blocks = config.get("down_block_types") or [""]
-    if class_name == "UNet2DConditionModel" and str(blocks[0]).startswith("K"):
+    blocks = config.get("down_block_types")
+    of_k = isinstance(blocks, list | tuple) and any(str(block).startswith("K") for block in blocks[:1])
+    if class_name == "UNet2DConditionModel" and of_k:
         return "KUNet"
     if class_name == "Transformer2DModel":  # before transformers had classes of their own
         return "PixArtTransformer2DModel"
