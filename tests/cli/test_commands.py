@@ -48,6 +48,14 @@ def test_a_mixed_and_guided_picture_replays_again(tmp_path):
     assert "the same pixels" in sfumato("replay", done.stdout.strip(), cwd=tmp_path).stdout
 
 
+def test_a_picture_of_another_precision_replays_in_that(tmp_path):
+    done = sfumato("generate", "the digit 3", *QUICK, "--dtype", "bfloat16", "-q", cwd=tmp_path)
+    again = sfumato("replay", done.stdout.strip(), cwd=tmp_path)
+    assert again.returncode == 0 and "the same pixels" in again.stdout, again.stdout + again.stderr
+    other = sfumato("replay", done.stdout.strip(), "--dtype", "float32", cwd=tmp_path)
+    assert other.returncode == 1 and "other pixels" in other.stdout
+
+
 def test_steps_are_tuned_written_and_used_and_the_picture_replays_without_them(tmp_path):
     (tmp_path / "prompts.txt").write_text("a handwritten seven\n\nthe digit 3\n")
     tune = ["tune-steps", "digits", "--steps", 2, "--prompts", "prompts.txt", "-n", 2, "--budget", 250]
