@@ -43,7 +43,7 @@ def replay(
     if any(request.get(side) not in (None, pixels) for side, pixels in zip(("width", "height"), size, strict=True)):
         raise PromptError(f"The recipe in {picture} is of a picture of another size.")
     beside = given_again(recipe)
-    require_fingerprint(find(name, beside.get("variant")), recipe)
+    require_fingerprint(find(name, beside.get("variant"), fetch=model is not None), recipe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when the picture was first made
         result = Pipeline.load(name, device, choose_dtype(precision), **beside).replay(recipe)

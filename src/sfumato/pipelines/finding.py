@@ -24,15 +24,15 @@ ALONE = {
 }
 
 
-def find(name: str | Path | None, variant: str | None = None) -> Path:
+def find(name: str | Path | None, variant: str | None = None, *, fetch: bool = True) -> Path:
     """Where a model lies, a folder or a single file; `name` is an embedded model's, a path, or an id on the hub.
 
-    What is not on this machine is fetched from the hub, with the `variant` of its weights.
+    What is not on this machine is fetched from the hub, if `fetch` says so, with the `variant` of its weights.
     Raises CheckpointError saying what there is.
     """
     if is_embedded(name):
         return EMBEDDED / str(name or DEFAULT)
-    path = found(str(name), variant)
+    path = found(str(name), variant, fetch=fetch)
     if path.is_dir() and not (path / INDEX).is_file():
         raise CheckpointError(f"{path} is no model folder: it has no {INDEX}{_instead(path)}.")
     if path.is_file() and path.suffix not in SINGLE:
@@ -58,7 +58,7 @@ def called(name: str | Path | None, path: Path) -> str:
     return str(name)
 
 
-def found(name: str, variant: str | None = None) -> Path:
+def found(name: str, variant: str | None = None, *, fetch: bool = True) -> Path:
     """A path that is there, or what is on the hub under an id; CheckpointError when there is neither."""
     path = Path(name)
     if _is_there(path):
@@ -69,7 +69,7 @@ def found(name: str, variant: str | None = None) -> Path:
             f"owner/name, or one of: {', '.join(embedded())}."
         )
     try:
-        return locate(name, variant)
+        return locate(name, variant, fetch=fetch)
     except CheckpointError as error:
         raise CheckpointError(f"There is no file or folder {name}; as an id on the hub: {error}") from error
 
