@@ -97,6 +97,14 @@ def test_an_id_on_the_hub_is_a_model_and_stays_it_in_the_recipe(stable, plain, c
         find("painter/dogs")
 
 
+def test_a_folder_of_onnx_graphs_is_named_as_such(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "unet" / "model.onnx").touch()
+    with pytest.raises(CheckpointError, match="holds ONNX graphs.*name the model that they are of"):
+        find(tmp_path)
+
+
 def test_a_variant_is_taken_where_a_part_has_it(stable, tmp_path, cache):
     folder = shutil.copytree(stable.folder, tmp_path / "model")
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"

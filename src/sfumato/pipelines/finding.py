@@ -14,6 +14,7 @@ from sfumato.errors import CheckpointError
 EMBEDDED = Path(__file__).parent.parent / "models"
 DEFAULT = "digits"
 SINGLE = (".safetensors", *SUFFIXES)
+WEIGHTS = (".safetensors", ".bin")  # of the parts of a folder
 
 # what the class of a part alone means for someone who gave it as a model
 ALONE = {
@@ -35,6 +36,8 @@ def find(name: str | Path | None, variant: str | None = None, *, fetch: bool = T
     path = found(str(name), variant, fetch=fetch)
     if path.is_dir() and not (path / INDEX).is_file():
         raise CheckpointError(f"{path} is no model folder: it has no {INDEX}{_instead(path)}.")
+    if path.is_dir() and any(path.glob("*/*.onnx")) and not any(file.suffix in WEIGHTS for file in path.glob("*/*")):
+        raise CheckpointError(f"{path} holds ONNX graphs, for other programs; name the model that they are of.")
     if path.is_file() and path.suffix not in SINGLE:
         here = f"name its folder, {path.parent}" if path.name == INDEX else f"known: {', '.join(SINGLE)}"
         raise CheckpointError(f"{path} is no file of a model: {here}.")
