@@ -101,7 +101,7 @@ def test_a_folder_of_onnx_graphs_is_named_as_such(tmp_path):
     (tmp_path / "unet").mkdir()
     (tmp_path / "model_index.json").write_text("{}")
     (tmp_path / "unet" / "model.onnx").touch()
-    with pytest.raises(CheckpointError, match="holds ONNX graphs.*name the model that they are of"):
+    with pytest.raises(CheckpointError, match=r"holds ONNX graphs.*name the model that they are of"):
         find(tmp_path)
 
 

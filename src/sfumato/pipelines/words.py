@@ -76,6 +76,14 @@ def branches_of(
     return found
 
 
+def alike(prompts: Sequence[str], profile: str) -> list[list[int]]:
+    """The places of prompts, those together whose branches have the same weights: one computation suits them all."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for place, text in enumerate(prompts):
+        groups.setdefault(tuple(branch.weight for branch in parse(text, profile)), []).append(place)
+    return list(groups.values())
+
+
 def _said(model: Model, branch: Branch, size: tuple[int, int], reading: Reading, negative: bool) -> Condition:
     condition = READERS[model.family.words](model, branch, reading)
     if negative and model.zero_is_silence and not any(branch.chunks):
