@@ -1,5 +1,6 @@
 """Models as people have them: folders, single files, hub ids, and parts of several."""
 
+import json
 import shutil
 
 import diffusers
@@ -21,6 +22,7 @@ from sfumato.pipelines.finding import find
 from sfumato.pipelines.loading import given_again
 from sfumato.pipelines.model import load
 from sfumato.pipelines.readers import WithoutT5
+from sfumato.pipelines.text_to_image import Pipeline
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -103,6 +105,14 @@ def test_a_folder_of_onnx_graphs_is_named_as_such(tmp_path):
     (tmp_path / "unet" / "model.onnx").touch()
     with pytest.raises(CheckpointError, match=r"holds ONNX graphs.*name the model that they are of"):
         find(tmp_path)
+
+
+@pytest.mark.parametrize("side", [0, -5])
+def test_a_model_of_no_size_is_refused_when_it_is_loaded(stable, tmp_path, side):
+    config = shutil.copytree(stable.folder, tmp_path / "model") / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": side}))
+    with pytest.raises(CheckpointError, match="sample_size of the denoiser should be above 0"):
+        Pipeline.load(tmp_path / "model", "cpu")
 
 
 def test_a_variant_is_taken_where_a_part_has_it(stable, tmp_path, cache):

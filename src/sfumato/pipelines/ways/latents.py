@@ -52,6 +52,8 @@ class Latents:
     def __init__(self, model: Model) -> None:
         self.model = model
         sees(model)  # or refuse it at once
+        if self.base_size < 1:
+            raise CheckpointError(f"{model.folder}: the sample_size of the denoiser should be above 0.")
         self.attachments = Attachments(model, self.factor)
         if len(model.denoisers) != len(model.diffusion.experts) + 1:
             raise CheckpointError(
