@@ -15,7 +15,7 @@ from sfumato.checkpoints.single.sources import Listed
 from sfumato.checkpoints.single.writing import write_folder
 from sfumato.checkpoints.tensors import Safetensors
 from sfumato.data.tokens import CLIP_SIZE, Tokenizer
-from sfumato.errors import CheckpointError
+from sfumato.errors import CheckpointError, PromptError
 from sfumato.pipelines import digests
 from sfumato.pipelines.facts import facts
 from sfumato.pipelines.finding import find
@@ -113,6 +113,13 @@ def test_a_model_of_no_size_is_refused_when_it_is_loaded(stable, tmp_path, side)
     config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": side}))
     with pytest.raises(CheckpointError, match="sample_size of the denoiser should be above 0"):
         Pipeline.load(tmp_path / "model", "cpu")
+
+
+@pytest.mark.parametrize("make", [tiny_models.pixart, tiny_models.flux_schnell])
+def test_layers_of_clip_cannot_be_left_out_where_none_is_heard(tmp_path, make):
+    make(tmp_path).save_pretrained(tmp_path / "model")
+    with pytest.raises(PromptError, match="clip_skip does nothing with the model model; leave it out"):
+        Pipeline.load(tmp_path / "model", "cpu").requests("a cat", clip_skip=2)
 
 
 def test_a_variant_is_taken_where_a_part_has_it(stable, tmp_path, cache):

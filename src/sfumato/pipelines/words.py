@@ -153,6 +153,9 @@ READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
     "pixart-sigma": _pixart,
 }
 
+WITHOUT_LAYERS = ("flux", "pixart-alpha", "pixart-sigma")
+"""Those that hear no layer of a CLIP, of which some could be left out."""
+
 
 def _read(
     model: Model,

@@ -36,13 +36,13 @@ from sfumato.pipelines.request import GUIDED, Request
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
-from sfumato.pipelines.words import Branches, Reading, alike, branches_of, condition_of
+from sfumato.pipelines.words import WITHOUT_LAYERS, Branches, Reading, alike, branches_of, condition_of
 
 
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset(
+    takes: frozenset[str] = frozenset(
         {
             "solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip",
             "control", "like", "tiles", *GUIDED,
@@ -51,6 +51,8 @@ class Latents:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        if model.family.words in WITHOUT_LAYERS:
+            self.takes = self.takes - {"clip_skip"}
         sees(model)  # or refuse it at once
         if self.base_size < 1:
             raise CheckpointError(f"{model.folder}: the sample_size of the denoiser should be above 0.")
