@@ -23,6 +23,11 @@ def choose_dtype(name: str | None) -> torch.dtype | None:
     return None if name is None else DTYPES[name]
 
 
+def named_dtype(dtype: torch.dtype) -> str:
+    """The name by which `choose_dtype` knows a precision."""
+    return str(dtype).removeprefix("torch.")
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """ "auto" is the GPU where there is one; under torchrun each process takes the one of its local rank.
 

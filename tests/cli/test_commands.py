@@ -1,5 +1,6 @@
 """The command line as a person meets it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 QUICK = ["--steps", "2", "--seed", "3"]
 
@@ -46,6 +48,25 @@ def test_a_mixed_and_guided_picture_replays_again(tmp_path):
     done = sfumato("generate", "a handwritten one", *QUICK, "--guide", "apg", "--negative", "8", *mixed, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the same pixels" in sfumato("replay", done.stdout.strip(), cwd=tmp_path).stdout
+
+
+def test_a_recipe_with_a_strange_model_fetches_nothing(tmp_path):
+    image, chunks = Image.new("RGB", (8, 8)), PngInfo()
+    chunks.add_itxt("sfumato", json.dumps({"model": "painter/cats", "request": {"prompt": "a cat"}}))
+    image.save(tmp_path / "strange.png", pnginfo=chunks)
+    refused = sfumato("replay", "strange.png", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "painter/cats is not in" in refused.stderr
+    assert "not fetched for a recipe" in refused.stderr
+
+
+def test_a_picture_of_another_precision_replays_in_that(tmp_path):
+    done = sfumato("generate", "the digit 3", *QUICK, "--dtype", "bfloat16", "-q", cwd=tmp_path)
+    again = sfumato("replay", done.stdout.strip(), cwd=tmp_path)
+    assert "the same pixels" in again.stdout, again.stdout + again.stderr
+    other = sfumato("replay", done.stdout.strip(), "--dtype", "float32", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "other pixels" in other.stdout
 
 
 def test_steps_are_tuned_written_and_used_and_the_picture_replays_without_them(tmp_path):

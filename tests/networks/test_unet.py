@@ -264,6 +264,7 @@ def test_unet_config_chooses_heads_by_their_width():
         ("mid_block_type", "UNetMidBlock2DSimpleCrossAttn"),
         ("down_block_types", ["AttnDownBlock2D"] * 4),
         ("attention_head_dim", [1, 2]),
+        ("attention_head_dim", -1),
         ("transformer_layers_per_block", [[1, 2]] * 4),
         ("encoder_hid_dim_type", "image_proj"),
         ("reverse_transformer_layers_per_block", [1, 2]),

@@ -16,6 +16,7 @@ from sfumato.checkpoints.textual_inversion import Embedding, write_embedding
 from sfumato.errors import CheckpointError, PromptError
 from sfumato.networks.lora import fresh
 from sfumato.pipelines import digests
+from sfumato.pipelines.given import Given
 from sfumato.pipelines.loading import given_again
 from sfumato.pipelines.model import load
 from sfumato.pipelines.text_to_image import Pipeline
@@ -133,3 +134,15 @@ def test_a_file_that_is_missing_or_changed_is_named_before_a_picture_is_made_aga
         given_again(recipe)
     with pytest.raises(PromptError, match="damaged in its additions"):
         given_again(recipe | {"additions": {"loras": [3]}})
+
+
+def test_a_recipe_from_elsewhere_neither_fetches_nor_reads_without_end(stable, cache, tmp_path):
+    recipe = made(stable.file).recipes[0]
+    for what in ({"base": {"model": "painter/cats", "fingerprint": "0" * 16}}, {"vae": {"file": "painter/cats"}}):
+        entry = {name: {"sha256": "0" * 64, **each} for name, each in what.items()}
+        with pytest.raises(CheckpointError, match=r"painter/cats.*not fetched for a recipe"):
+            given_again(recipe | {"additions": entry})
+    with pytest.raises(CheckpointError, match=r"/dev/zero is no file"):
+        given_again(recipe | {"additions": {"loras": [{"file": "/dev/zero", "sha256": "0" * 64, "weight": 1}]}})
+    with pytest.raises(PromptError, match=r"/dev/zero is no file"):
+        Given("/dev/zero", "0" * 64).open()

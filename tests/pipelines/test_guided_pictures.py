@@ -65,7 +65,8 @@ def test_every_kind_makes_another_picture(pipeline):
 
 def test_recipes_from_before_these_settings_make_the_same_request():
     old = {"prompt": ONE, "seed": 3, "num_inference_steps": 5, "guidance_scale": 4.0, "solver": "euler"}
-    assert Request.from_dict(old) == Request(ONE, 3, 5, solver="euler", spacing="own", prompt_syntax="diffusers")
+    before = {"spacing": "own", "prompt_syntax": "diffusers", "tiles": "never"}
+    assert Request.from_dict(old) == Request(ONE, 3, 5, solver="euler", **before)
     assert Request(ONE).guidance_scale == 4.0
     assert Request(ONE, guidance="cfg++").guidance_scale == GUIDANCE["cfg++"]
 

@@ -1,5 +1,6 @@
 """Models as people have them: folders, single files, hub ids, and parts of several."""
 
+import json
 import shutil
 
 import diffusers
@@ -14,13 +15,14 @@ from sfumato.checkpoints.single.sources import Listed
 from sfumato.checkpoints.single.writing import write_folder
 from sfumato.checkpoints.tensors import Safetensors
 from sfumato.data.tokens import CLIP_SIZE, Tokenizer
-from sfumato.errors import CheckpointError
+from sfumato.errors import CheckpointError, PromptError
 from sfumato.pipelines import digests
 from sfumato.pipelines.facts import facts
 from sfumato.pipelines.finding import find
 from sfumato.pipelines.loading import given_again
 from sfumato.pipelines.model import load
 from sfumato.pipelines.readers import WithoutT5
+from sfumato.pipelines.text_to_image import Pipeline
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -95,6 +97,29 @@ def test_an_id_on_the_hub_is_a_model_and_stays_it_in_the_recipe(stable, plain, c
     assert load("painter/cats").name == dict(facts("painter/cats").summary)["model"] == "painter/cats"
     with pytest.raises(CheckpointError, match=r"no file or folder painter/dogs; as an id on the hub:"):
         find("painter/dogs")
+
+
+def test_a_folder_of_onnx_graphs_is_named_as_such(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "unet" / "model.onnx").touch()
+    with pytest.raises(CheckpointError, match=r"holds ONNX graphs.*name the model that they are of"):
+        find(tmp_path)
+
+
+@pytest.mark.parametrize("side", [0, -5])
+def test_a_model_of_no_size_is_refused_when_it_is_loaded(stable, tmp_path, side):
+    config = shutil.copytree(stable.folder, tmp_path / "model") / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": side}))
+    with pytest.raises(CheckpointError, match="sample_size of the denoiser should be above 0"):
+        Pipeline.load(tmp_path / "model", "cpu")
+
+
+@pytest.mark.parametrize("make", [tiny_models.pixart, tiny_models.flux_schnell])
+def test_layers_of_clip_cannot_be_left_out_where_none_is_heard(tmp_path, make):
+    make(tmp_path).save_pretrained(tmp_path / "model")
+    with pytest.raises(PromptError, match="clip_skip does nothing with the model model; leave it out"):
+        Pipeline.load(tmp_path / "model", "cpu").requests("a cat", clip_skip=2)
 
 
 def test_a_variant_is_taken_where_a_part_has_it(stable, tmp_path, cache):

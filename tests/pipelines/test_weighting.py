@@ -132,6 +132,21 @@ def test_a_long_prompt_beside_a_short_one_changes_neither_to_the_bit() -> None:
         assert pipeline(prompt, seed=1, num_inference_steps=3).pictures[0].tobytes() == picture.tobytes()
 
 
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+def test_prompts_of_other_branches_change_no_bit_before_the_rounding_to_colours(scale: float) -> None:
+    pipeline = Pipeline.load("digits", device="cpu")
+    settings = {"seed": 1, "num_inference_steps": 3, "guidance_scale": scale, "upsampler_steps": 0}
+
+    def painted(*prompts: str) -> torch.Tensor:
+        with torch.inference_mode():
+            *_, painting = pipeline.paintings(pipeline.batch(pipeline.requests(prompts, **settings)))
+            return painting.pictures()
+
+    prompts = ["a one :0.7 AND a two :0.6", "a two", "a three AND a four AND a five", "a six :0.7 AND a one :0.6"]
+    for prompt, picture in zip(prompts, painted(*prompts), strict=True):
+        assert torch.equal(painted(prompt)[0], picture), prompt
+
+
 def one_word(profile: str, weight: float) -> Encoded:
     chunks = [[Piece("a "), Piece("cat", weight), Piece(" and a dog")]]
     return weighted(windows(chunks, TOKENIZER.numbers, TOKENIZER.frame, profile), TOKENIZER.frame, encode, profile)

@@ -30,12 +30,13 @@ def is_hub_id(name: str) -> bool:
     return match is not None and ".." not in name and "--" not in name.partition("@")[0]
 
 
-def locate(name: str, variant: str | None = None) -> Path:
+def locate(name: str, variant: str | None = None, *, fetch: bool = True) -> Path:
     """The folder of a model on the hub: from the cache when it is whole there, else fetched with what it needs alone.
 
     Args:
         name: "owner/name" or "owner/name@revision"; a revision is a branch, a tag or a commit, "main" by default.
         variant: of the weights to fetch, such as "fp16", where a part has it.
+        fetch: whether to fetch it; a name that stands in a file from elsewhere is no wish of the person.
 
     Raises CheckpointError when it is neither here nor can be fetched, saying why; StorageError when the disk is full.
     """
@@ -47,6 +48,11 @@ def locate(name: str, variant: str | None = None) -> Path:
     lacking = _lacking(here, variant) if here else f"{repository} is not in {cache_folder()}"
     if here and not lacking:
         return here
+    if not fetch:
+        raise CheckpointError(
+            f"{lacking}. It is not fetched for a recipe, which anyone may have written; if you trust {repository}, "
+            f"fetch it first: hf download {repository}"
+        )
     return _fetched(repository, revision, variant, lacking or "")
 
 

@@ -16,10 +16,12 @@ def replay(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the new picture.")] = None,
     model: ModelOption = None,
     device: DeviceOption = "auto",
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; else as it was made.")] = None,
 ) -> None:
     """Make a picture again from its recipe; exit code 1 when the pixels are not the same."""
     from PIL import Image
 
+    from sfumato.devices import choose_dtype
     from sfumato.errors import PromptError
     from sfumato.pipelines.finding import find
     from sfumato.pipelines.keepsake import read_recipe
@@ -35,15 +37,16 @@ def replay(
     if "restored" in recipe:
         raise PromptError(f"{picture} was restored from another picture; `sfumato restore` makes it again from that.")
     name, request = model or recipe.get("model"), recipe.get("request")
-    if not isinstance(name, str) or not isinstance(request, dict):
+    precision = dtype or recipe.get("dtype")  # older recipes do not tell it
+    if not isinstance(name, str) or not isinstance(request, dict) or not isinstance(precision, str | None):
         raise PromptError(f"The recipe in {picture} is damaged.")
     if any(request.get(side) not in (None, pixels) for side, pixels in zip(("width", "height"), size, strict=True)):
         raise PromptError(f"The recipe in {picture} is of a picture of another size.")
     beside = given_again(recipe)
-    require_fingerprint(find(name, beside.get("variant")), recipe)
+    require_fingerprint(find(name, beside.get("variant"), fetch=model is not None), recipe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when the picture was first made
-        result = Pipeline.load(name, device, **beside).replay(recipe)
+        result = Pipeline.load(name, device, choose_dtype(precision), **beside).replay(recipe)
     path = out or new_path(picture.parent, f"{picture.stem}-again")
     result.save([path])
     print(path)

@@ -58,6 +58,8 @@ class WayDownConfig(Config):
         blocks = len(self.block_out_channels)
         fits = divides(self.norm_num_groups, *self.block_out_channels)
         require(fits, self, "block_out_channels", "norm_num_groups", why="the groups must divide the channels")
+        heads = per_block(self.attention_head_dim, blocks)
+        require(min(heads, default=1) > 0, self, "attention_head_dim", why="must be above 0")
         self._require_stations("down_block_types", DOWN)
         for name in PER_BLOCK:
             right = len(per_block(getattr(self, name), blocks)) == blocks

@@ -39,6 +39,8 @@ def sha256(path: Path) -> str:
         for file in _files(path):
             digest.update(f"{file.name} {sha256(file)}\n".encode())
         return digest.hexdigest()
+    if path.exists() and not path.is_file():  # a recipe may come from anyone; a pipe or a device has no end
+        raise CheckpointError(f"{path} is no file that can be read whole.")
     try:
         stat = path.stat()
         return _hashed(path.resolve(), stat.st_size, stat.st_mtime_ns)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from sfumato.checkpoints.export import copy_beside, copy_texts, export_folder, export_single
 from sfumato.checkpoints.files import read_json, whole_folder, write_json
 from sfumato.checkpoints.graphs import OPSET, Graph, check, require_onnx, write_graph
+from sfumato.devices import DTYPES
 from sfumato.errors import CheckpointError, StorageError
+from sfumato.pipelines.finding import find
 from sfumato.pipelines.graphs import graphs
-from sfumato.pipelines.model import find, load
+from sfumato.pipelines.model import load
 
 FORMATS = ("folder", "single", "onnx")
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 INDEX = "sfumato_onnx.json"
 OURS = ("model_index.json", INDEX)  # by which a folder is known for one that may be replaced
 

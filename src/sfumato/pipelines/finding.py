@@ -14,6 +14,7 @@ from sfumato.errors import CheckpointError
 EMBEDDED = Path(__file__).parent.parent / "models"
 DEFAULT = "digits"
 SINGLE = (".safetensors", *SUFFIXES)
+WEIGHTS = (".safetensors", ".bin")  # of the parts of a folder
 
 # what the class of a part alone means for someone who gave it as a model
 ALONE = {
@@ -24,17 +25,19 @@ ALONE = {
 }
 
 
-def find(name: str | Path | None, variant: str | None = None) -> Path:
+def find(name: str | Path | None, variant: str | None = None, *, fetch: bool = True) -> Path:
     """Where a model lies, a folder or a single file; `name` is an embedded model's, a path, or an id on the hub.
 
-    What is not on this machine is fetched from the hub, with the `variant` of its weights.
+    What is not on this machine is fetched from the hub, if `fetch` says so, with the `variant` of its weights.
     Raises CheckpointError saying what there is.
     """
     if is_embedded(name):
         return EMBEDDED / str(name or DEFAULT)
-    path = found(str(name), variant)
+    path = found(str(name), variant, fetch=fetch)
     if path.is_dir() and not (path / INDEX).is_file():
         raise CheckpointError(f"{path} is no model folder: it has no {INDEX}{_instead(path)}.")
+    if path.is_dir() and any(path.glob("*/*.onnx")) and not any(file.suffix in WEIGHTS for file in path.glob("*/*")):
+        raise CheckpointError(f"{path} holds ONNX graphs, for other programs; name the model that they are of.")
     if path.is_file() and path.suffix not in SINGLE:
         here = f"name its folder, {path.parent}" if path.name == INDEX else f"known: {', '.join(SINGLE)}"
         raise CheckpointError(f"{path} is no file of a model: {here}.")
@@ -58,7 +61,7 @@ def called(name: str | Path | None, path: Path) -> str:
     return str(name)
 
 
-def found(name: str, variant: str | None = None) -> Path:
+def found(name: str, variant: str | None = None, *, fetch: bool = True) -> Path:
     """A path that is there, or what is on the hub under an id; CheckpointError when there is neither."""
     path = Path(name)
     if _is_there(path):
@@ -69,7 +72,7 @@ def found(name: str, variant: str | None = None) -> Path:
             f"owner/name, or one of: {', '.join(embedded())}."
         )
     try:
-        return locate(name, variant)
+        return locate(name, variant, fetch=fetch)
     except CheckpointError as error:
         raise CheckpointError(f"There is no file or folder {name}; as an id on the hub: {error}") from error
 

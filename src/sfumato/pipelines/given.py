@@ -99,6 +99,8 @@ class Given:
 
 def _read(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+            raise PromptError(f"{path} is no file with a picture.")
         if path.stat().st_size > LARGEST_FILE:
             raise PromptError(f"{path} is larger than {LARGEST_FILE >> 20} MB; it was not read.")
         return path.read_bytes()

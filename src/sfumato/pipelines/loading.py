@@ -59,7 +59,7 @@ def load_with(
 
 
 def given_again(recipe: Mapping[str, Any]) -> Beside:
-    """What was given beside the model of a picture.
+    """What was given beside the model of a picture; nothing is fetched for it.
 
     Raises CheckpointError for a file that is missing or has changed since, PromptError for a damaged recipe.
     """
@@ -68,7 +68,7 @@ def given_again(recipe: Mapping[str, Any]) -> Beside:
         for what, entry in _entries(told):
             _require_same(what, entry)
         base = told.get("base")
-        if base and fingerprint(find(base["model"])) != base["fingerprint"]:
+        if base and fingerprint(find(base["model"], fetch=False)) != base["fingerprint"]:
             raise CheckpointError(f"The picture was made with --base {base['model']}, which has changed since.")
         return Beside(
             variant=told.get("variant"),
@@ -109,7 +109,7 @@ def _require_same(what: str, entry: Mapping[str, Any]) -> None:
     name, before = str(entry["file"]), str(entry["sha256"])
     there = f"The picture was made with --{what} {name}, sha256 {before[:16]}"
     try:
-        now = sha256(found(name) if what == "vae" else Path(name))
+        now = sha256(found(name, fetch=False) if what == "vae" else Path(name))
     except CheckpointError as error:
         raise CheckpointError(f"{there}, which is not there: put it back. {error}") from error
     if now != before:

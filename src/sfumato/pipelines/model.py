@@ -36,6 +36,7 @@ class Model:
     parts: Mapping[str, Any]  # networks by the names of their sub-folders
     diffusions: Mapping[str, Diffusion]  # how those that denoise were trained, by the same names
     device: torch.device
+    dtype: torch.dtype  # that was asked for; an autoencoder that overflows in it has another
     ours: bool  # whether it was trained by sfumato
     zero_is_silence: bool = False  # an empty text to go away from is said by zeros
     low_resolution: Process | None = None  # along which noise was put on the small pictures that an upscaler sees
@@ -139,6 +140,7 @@ def load(
         parts=parts,
         diffusions={each: package.diffusion(each) for each in parts if kind(each) in DENOISERS},
         device=where,
+        dtype=dtype,
         ours=bool(lineage),
         low_resolution=package.low_resolution,
         zero_is_silence=package.zero_is_silence,

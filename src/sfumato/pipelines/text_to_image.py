@@ -23,7 +23,7 @@ from torch import Tensor
 from sfumato import __version__
 from sfumato.data.pictures import to_image
 from sfumato.data.prompts import parse
-from sfumato.devices import choose_device, usual_dtype
+from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
 from sfumato.pipelines.keepsake import save_picture
@@ -163,6 +163,7 @@ class Pipeline:
             "sfumato_version": __version__,
             "model": self.model.source,
             "model_fingerprint": self._fingerprint,
+            "dtype": named_dtype(self.model.dtype),
             **({"additions": dict(self.model.additions)} if self.model.additions else {}),
             "request": self._settled(request).to_dict(),
         }

@@ -76,6 +76,14 @@ def branches_of(
     return found
 
 
+def alike(prompts: Sequence[str], profile: str) -> list[list[int]]:
+    """The places of prompts, those together whose branches have the same weights: one computation suits them all."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for place, text in enumerate(prompts):
+        groups.setdefault(tuple(branch.weight for branch in parse(text, profile)), []).append(place)
+    return list(groups.values())
+
+
 def _said(model: Model, branch: Branch, size: tuple[int, int], reading: Reading, negative: bool) -> Condition:
     condition = READERS[model.family.words](model, branch, reading)
     if negative and model.zero_is_silence and not any(branch.chunks):
@@ -144,6 +152,9 @@ READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
     "pixart-alpha": _pixart,
     "pixart-sigma": _pixart,
 }
+
+WITHOUT_LAYERS = ("flux", "pixart-alpha", "pixart-sigma")
+"""Those that hear no layer of a CLIP, of which some could be left out."""
 
 
 def _read(

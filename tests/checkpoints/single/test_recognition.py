@@ -321,6 +321,9 @@ def test_a_model_that_a_single_file_cannot_say_is_not_written(model, tmp_path):
 
     with pytest.raises(CheckpointError, match="another; save it as a folder"):
         write({"beta_schedule": "squaredcos_cap_v2"})
+    sources = model.sources | {"unet": Names(list(model.sources["unet"].names()), (6, 6, 3, 3))}
+    with pytest.raises(CheckpointError, match=r"x: the readers .* would not know this one: .*; save it as a folder"):
+        write_single_file(tmp_path / "x", sources, model.configs, model.scheduler)
     with pytest.raises(CheckpointError, match="attention_head_dim of the unet to be 8, and not 4"):
         write(unet={"attention_head_dim": 4})
     with pytest.raises(CheckpointError, match="norm_num_groups of the vae to be 32, and not 16"):

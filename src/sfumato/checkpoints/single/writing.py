@@ -85,6 +85,7 @@ def write_single_file(
     """
     family = family_of(configs)
     view = packed(parts, family, rest)
+    _require_known(view, family, path)
     if _found(view) != _told(scheduler):
         view = View({**view.origins, **_marks(scheduler, view)})
     if _found(view) != _told(scheduler):
@@ -99,6 +100,17 @@ def write_single_file(
                 f"{config[key]}, and not {configs[part].get(key)}; save it as a folder."
             )
     write_streamed(path, view)
+
+
+def _require_known(view: View, family: Family, path: Path) -> None:
+    try:
+        for config in recognise(view).configs.values():
+            _complete(config)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path}: the readers of a single file of {family.name} know a model by the names and shapes of its "
+            f"tensors, and would not know this one: {str(error).rstrip('.')}; save it as a folder."
+        ) from error
 
 
 def family_of(configs: Mapping[str, Mapping[str, Any]]) -> Family:

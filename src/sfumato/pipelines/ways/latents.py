@@ -36,13 +36,13 @@ from sfumato.pipelines.request import GUIDED, Request
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
-from sfumato.pipelines.words import Branches, Reading, branches_of, condition_of
+from sfumato.pipelines.words import WITHOUT_LAYERS, Branches, Reading, alike, branches_of, condition_of
 
 
 class Latents:
     """A denoiser steered by words: of latents, of which the autoencoder makes pictures, or of patches of pixels."""
 
-    takes = frozenset(
+    takes: frozenset[str] = frozenset(
         {
             "solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip",
             "control", "like", "tiles", *GUIDED,
@@ -51,7 +51,11 @@ class Latents:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        if model.family.words in WITHOUT_LAYERS:
+            self.takes = self.takes - {"clip_skip"}
         sees(model)  # or refuse it at once
+        if self.base_size < 1:
+            raise CheckpointError(f"{model.folder}: the sample_size of the denoiser should be above 0.")
         self.attachments = Attachments(model, self.factor)
         if len(model.denoisers) != len(model.diffusion.experts) + 1:
             raise CheckpointError(
@@ -107,9 +111,19 @@ class Latents:
 
     def paint(self, batch: Batch) -> Iterator[Painting]:
         passes = batch.pictures_a_pass
-        for state in self.denoise(self.encode(batch.prompts, batch), batch):
+        for state in self._walk(batch):
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, passes, batch.plan.tiles))
+
+    def _walk(self, batch: Batch) -> Iterator[State]:
+        """The sampling of a batch; prompts of other branches are sampled apart, or one's would change others' bits."""
+        groups = alike(batch.prompts, batch.plan.prompt_syntax)
+        some = [batch.of(places) for places in groups]
+        runs = [self.denoise(self.encode(each.prompts, each), each) for each in some]
+        order = torch.tensor([place for places in groups for place in places]).argsort()
+        for states in zip(*runs, strict=True):
+            noisy, clean = (torch.cat([getattr(each, name) for each in states])[order] for name in ("noisy", "clean"))
+            yield replace(states[0], noisy=noisy, clean=clean)
 
     def encode(self, prompts: Sequence[str], batch: Batch | None = None) -> Branches:
         """What the prompts say: the branches of them all, with their weights; each prompt is encoded by itself.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jaxtyping import Float
@@ -22,6 +22,11 @@ class Batch:
     width: int
     plan: Request  # all the rest that was asked for
     pictures_a_pass: int  # 1 computes each picture in tensors of the same shapes whatever its batch: to the same bits
+
+    def of(self, places: Sequence[int]) -> Batch:
+        """Some of the pictures."""
+        prompts, seeds = [self.prompts[place] for place in places], [self.seeds[place] for place in places]
+        return replace(self, prompts=prompts, seeds=seeds)
 
 
 @dataclass(frozen=True)
