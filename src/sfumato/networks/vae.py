@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -95,7 +96,7 @@ class Posterior(NamedTuple):
         return 0.5 * ((self.mean - centre).square() + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(nn.Module, ABC):
     """What all autoencoders of pictures can do.
 
     Each has `encode` and `decode` in the scale of its own training; its configuration has the `scaling_factor` and
@@ -107,17 +108,17 @@ class Autoencoder(nn.Module):
         self.config = config
 
     @property
+    @abstractmethod
     def factor(self) -> int:
         """How many times smaller than the picture the latent is, along each edge."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, picture: Float[Tensor, "b c h w"]) -> Posterior:
         """Gives the distribution of z for pictures in [-1, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
         """Gives the pictures for z as `encode` has it; about [-1, 1], not clamped."""
-        raise NotImplementedError
 
     def latent(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Brings z to unit scale: what a denoiser works on."""

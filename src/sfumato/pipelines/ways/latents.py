@@ -154,13 +154,13 @@ class Latents:
         if plan.guidance == "pag" and not isinstance(model.unet, UNet):
             raise PromptError(f"The denoiser of {model.name} is no U-Net, which pag needs: take another guidance.")
         decode = partial(self.decode, pictures_a_pass=passes, tiles="never")
-        alike = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
+        likely = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
         def encode(text: str, negative: bool) -> Condition:
             return condition_of(model, [text], (batch.height, batch.width), plan.reading, negative=negative)
 
         def asked(unet: nn.Module) -> Denoise:
-            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, alike, passes, attached)
+            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached)
             return (
                 with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
             )
