@@ -209,7 +209,8 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
     if way == "latents" and len(present(folder, "unet")) == 1:
         index = INDEX | ({} if has_part(folder, "image_encoder") else {"image_encoder": (None, None)})
     else:
-        index = {"_class_name": f"{OURS}{way.capitalize()}", "tokenizer": INDEX["tokenizer"]}
+        network = "Transformer" if has_part(folder, "transformer") else ""
+        index = {"_class_name": f"{OURS}{way.capitalize()}{network}", "tokenizer": INDEX["tokenizer"]}
         index |= {name: _library(folder, name) for each in PARTS for name in present(folder, each)}
     if scheduler:
         with whole_folder(folder / "scheduler") as temporary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +33,6 @@ class FluxConfig(Config):
     `in_channels` and `out_channels` are those of a token, four times those of a map. `axes_dims_rope` says how many
     channels of a head turn with the place of a token on each of three axes: none, row and column.
     """
-
-    sample_size: ClassVar[int] = 128  # edge of the maps in training, which the file does not tell
 
     in_channels: int = 64
     out_channels: int | None = None

@@ -138,7 +138,7 @@ class JointAttention(nn.Module):
         super().__init__()
         self.heads = heads
         linear = partial(nn.Linear, width, width)
-        norm = partial(nn.RMSNorm, width // heads, eps=EPS) if normed else nn.Identity
+        norm = partial(RMSNorm, width // heads, eps=EPS) if normed else nn.Identity
         self.to_q, self.to_k, self.to_v = linear(), linear(), linear()
         self.norm_q, self.norm_k = norm(), norm()
         if joint:
@@ -168,6 +168,14 @@ class JointAttention(nn.Module):
 
     def _each_head(self, *projections: Float[Tensor, "b n c"]) -> list[Float[Tensor, "b n a c"]]:
         return [x.unflatten(-1, (self.heads, -1)) for x in projections]
+
+
+class RMSNorm(nn.RMSNorm):
+    """That of PyTorch, computed in the precision of what comes in, which mixed precision would slow down."""
+
+    def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        """Keeps the shape."""
+        return F.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), self.eps)
 
 
 class JointBlock(nn.Module):

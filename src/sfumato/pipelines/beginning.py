@@ -31,8 +31,7 @@ def sees(model: Model) -> str:
         return ""
     latents = model.vae.config.latent_channels
     known = {latents: "latents", 0: "", latents + 1: "masked", 3: "small"}
-    config = model.unet.config
-    more = getattr(config, "sample_channels", config.in_channels) - latents
+    more = model.sample_channels - latents
     if more not in known:
         raise CheckpointError(f"The denoiser of {model.name} sees {more} more channels, of what is not known.")
     return known[more]
@@ -126,5 +125,5 @@ def reduced(free: Float[Tensor, "1 h w"], latents: Float[Tensor, "1 c h2 w2"]) -
 
 def _encoded(model: Model, pictures: Float[Tensor, "b 3 h w"], plan: Request) -> Float[Tensor, "b c h2 w2"]:
     if model.way == "pixels":
-        return F.pixel_unshuffle(pictures.to(model.device), isqrt(model.unet.config.in_channels // 3))
+        return F.pixel_unshuffle(pictures.to(model.device), isqrt(model.sample_channels // 3))
     return latents_of(model.vae, pictures.to(model.device), plan.tiles)

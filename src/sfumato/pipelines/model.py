@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,12 @@ class Model:
         return [part for name, part in self.parts.items() if kind(name) in ("unet", "transformer")]
 
     @property
+    def sample_channels(self) -> int:
+        """Channels of the maps that the denoiser sees."""
+        config = self.unet.config
+        return getattr(config, "sample_channels", config.in_channels)
+
+    @property
     def diffusion(self) -> Diffusion:
         """How the denoiser was trained."""
         return next(diffusion for name, diffusion in self.diffusions.items() if name in ("unet", "transformer"))
@@ -134,7 +140,7 @@ def load(
     return Model(
         name=lineage.get("name", called(name, package.path)),
         folder=package.path,
-        family=package.family,
+        family=replace(package.family, side=lineage.get("size", package.family.side)),
         tokenizers=reading.tokenizers,
         t5_tokenizers=reading.t5_tokenizers,
         parts=parts,

@@ -52,7 +52,7 @@ def tune_steps(
     with torch.inference_mode():
         batch = Batch(shown, range(plan.seed, plan.seed + pictures), way.base_size, way.base_size, plan, pictures)
         denoise = way.steered(way.encode(shown), batch, timetable(process, plan.num_inference_steps))
-        sample = torch.empty(pictures, model.unet.config.in_channels, side, side, device=model.device)
+        sample = torch.empty(pictures, model.sample_channels, side, side, device=model.device)
         noise = per_sample_noise(range(plan.seed, plan.seed + pictures))(sample)
         return tune(denoise, process, plan.method, plan.num_inference_steps, noise, budget, tell)
 

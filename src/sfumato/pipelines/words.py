@@ -101,6 +101,12 @@ def _clip(model: Model, branch: Branch, reading: Reading) -> Condition:
     return Condition(_read(model, "text_encoder", branch, reading).states[None])
 
 
+def _pooled_clip(model: Model, branch: Branch, reading: Reading) -> Condition:
+    """The last layer of one encoder, and the pooled vector: our own transformers."""
+    read = _read(model, "text_encoder", branch, reading)
+    return Condition(read.states[None], pooled=_pooled(read))
+
+
 def _doubler(model: Model, branch: Branch, reading: Reading) -> Condition:
     """The last layer before its normalisation, and the pooled vector: the x2 latent upscaler."""
     read = _read(model, "text_encoder", branch, reading, norm=False)
@@ -145,6 +151,7 @@ def _pixart(model: Model, branch: Branch, reading: Reading) -> Condition:
 
 READERS: dict[str, Callable[[Model, Branch, Reading], Condition]] = {
     "clip": _clip,
+    "pooled clip": _pooled_clip,
     "doubler": _doubler,
     "xl": _xl,
     "sd3": _sd3,

@@ -37,3 +37,7 @@ class Captions:
     def choose(self, pictures: Int64[Tensor, " b"], generator: Generator) -> Int64[Tensor, " b"]:
         """The number in `texts` of one caption for each picture, chosen at random."""
         return self.flat[self.starts[pictures] + caption_choices(self.counts[pictures], generator)]
+
+    def some(self, numbers: Int64[Tensor, " b"]) -> list[str]:
+        """The captions of these numbers."""
+        return [self.texts[number] for number in numbers.tolist()]

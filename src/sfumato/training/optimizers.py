@@ -42,7 +42,8 @@ def build(network: nn.Module, recipe: Training) -> list[Optimizer]:
 
 def _is_inner(name: str) -> bool:
     """Whether a matrix maps features to features; embeddings and the ends of a network are left to AdamW."""
-    return not any(part in name for part in ("embedding", "conv_in", "conv_out", "quant_conv", "classifier"))
+    ends = ("embed", "conv_in", "conv_out", "quant_conv", "classifier", "network.proj_out")
+    return not any(part in name for part in ends)
 
 
 class Muon(Optimizer):

@@ -38,6 +38,8 @@ class Data(Table):
     vocabulary: Annotated[int, Field(ge=520)] = 4096  # tokens at most
     length: Annotated[int, Field(ge=4, le=512)] = 32  # tokens a prompt
     licence: str = "unknown"  # of the pictures
+    scenes: Count = 1_000_000  # how many there are of them, where they are composed
+    concepts: Count = 600  # the first so many of the sprites' concepts, of which scenes are composed
 
     def part_of(self, source: str) -> str:
         """The split of a source; "auto" is all of a folder, and of the digits those that are not held out."""
@@ -101,12 +103,20 @@ class Noising(Training):
 
 
 class Denoiser(Noising):
-    """The U-Net over latents or pixels."""
+    """The U-Net or transformer over latents or pixels."""
 
+    network: Literal["unet", "pixart", "sd3", "flux"] = "unet"  # by whose layout
     patch: Literal[1, 2, 4, 8] = 1  # pixels a side that it takes together, where there is no autoencoder
+    width: Annotated[int, Field(ge=64, multiple_of=64)] | None = None  # of a transformer; from `size` when not given
+    train_words: bool = False  # whether the text encoder learns on, from what the denoiser needs to hear
     channels: Channels | None = None
     layers: Count | None = None
     experts: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # times at which one U-Net hands over to the next
+
+    @property
+    def part(self) -> str:
+        """The part of the model folder that it becomes."""
+        return "unet" if self.network == "unet" else "transformer"
 
     @model_validator(mode="after")
     def _experts_stand_in_order(self) -> Denoiser:

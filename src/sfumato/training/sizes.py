@@ -16,6 +16,9 @@ CLASSIFIER: Widths = {"tiny": (32, 64, 96), "small": (64, 96, 128), "base": (96,
 DENOISER_LAYERS = {"tiny": 1, "small": 1, "base": 2, "large": 2}
 UPSAMPLER_LAYERS = {"tiny": 1, "small": 1, "base": 2, "large": 2}
 
+# (width, layers) of a denoiser that is a transformer
+TRANSFORMER = {"tiny": (256, 8), "small": (384, 10), "base": (640, 12), "large": (1024, 20)}
+
 # those of the autoencoder of vectors
 VECTORS: Widths = {
     "tiny": (16, 32, 48, 64),

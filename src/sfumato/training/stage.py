@@ -48,6 +48,11 @@ class Workshop:
     progress: Progress
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the pictures are few enough for what is computed of each to be kept."""
+        return isinstance(self.store, Store)
+
+    @property
     def weights(self) -> torch.dtype:
         """The number format of the finished model's files."""
         return getattr(torch, self.recipe.run.weights)

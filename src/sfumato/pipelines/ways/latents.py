@@ -67,7 +67,7 @@ class Latents:
     def factor(self) -> int:
         """How many pixels a side each place of the denoiser's maps stands for."""
         if self.model.way == "pixels":
-            return isqrt(self.model.unet.config.in_channels // 3)
+            return isqrt(self.channels // 3)
         return self.model.vae.factor
 
     @property
@@ -83,7 +83,7 @@ class Latents:
         model = self.model
         if model.diffusion.distilled:
             return {"solver": "lcm", "num_inference_steps": 4, "guidance_scale": 8.5}
-        if isinstance(model.unet, FluxTransformer) and not guides_itself(model.unet):
+        if isinstance(model.unet, FluxTransformer) and not guides_itself(model.unet) and not model.ours:
             return {"num_inference_steps": 4, "guidance_scale": 1.0}
         scale = None if model.ours else model.family.guidance_scale
         return {} if scale is None else {"guidance_scale": scale}
@@ -95,9 +95,7 @@ class Latents:
     @property
     def channels(self) -> int:
         """Of the latents, or of the patches of pixels; a denoiser may see others beside them."""
-        return (
-            self.model.unet.config.in_channels if self.model.way == "pixels" else self.model.vae.config.latent_channels
-        )
+        return self.model.sample_channels if self.model.way == "pixels" else self.model.vae.config.latent_channels
 
     def size_of(self, picture: Image.Image, upsampling: int) -> tuple[int, int]:
         """Width and height of the small picture that is made of one that is given: in the end that will be its own.

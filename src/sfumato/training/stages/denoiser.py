@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,12 +24,12 @@ from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.times import timetable
-from sfumato.networks.initialisation import initialise
-from sfumato.networks.unet import UNet
-from sfumato.networks.unet_config import unet_config
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import prompted
-from sfumato.training import sizes, ways
+from sfumato.pipelines.looking import look
+from sfumato.training import ways
+from sfumato.training.denoisers import new_denoiser
+from sfumato.training.hearing import Hearing, listening, remembered
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Denoiser, Noising, Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
@@ -38,23 +39,22 @@ WEIGHTS = {"plain": None, "snr": losses.snr, "min_snr": losses.min_snr, "velocit
 
 
 class Objective(nn.Module):
-    """The denoising loss at random levels."""
+    """The denoising loss at random levels; `hearing` says how what is said becomes a condition."""
 
-    def __init__(self, unet: nn.Module, diffusion: Diffusion, plan: Noising) -> None:
+    def __init__(self, network: nn.Module, diffusion: Diffusion, plan: Noising, hearing: Hearing | None = None) -> None:
         super().__init__()
-        self.unet, self.diffusion, self.weight = unet, diffusion, WEIGHTS[plan.weight]
+        self.network, self.diffusion, self.weight = network, diffusion, WEIGHTS[plan.weight]
+        self.condition = hearing.condition if hearing else Condition
+        self.text = hearing.encoder if hearing else None  # so that it is trained and kept with the denoiser
 
     def forward(
-        self,
-        clean: Float[Tensor, "b ..."],
-        condition: Float[Tensor, "b ..."],
-        times: Float[Tensor, " b"],
-        noise: Float[Tensor, "b ..."],
+        self, clean: Float[Tensor, "b ..."], said: Tensor, times: Float[Tensor, " b"], noise: Float[Tensor, "b ..."]
     ) -> dict[str, Tensor]:
         """The mean loss."""
+        condition = self.condition(said)
 
         def network(x: Tensor, timestep: Tensor) -> Tensor:
-            return self.unet(x, timestep, condition)
+            return look(self.network, x, timestep, condition)
 
         level = self.diffusion.process(times)
         each = losses.denoising_loss(network, self.diffusion.parameterisation, clean, noise, level, self.weight)
@@ -67,31 +67,24 @@ def config(plan: Denoiser) -> dict[str, Any]:
 
 
 def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
-    """The stage, with a new U-Net over latents or pixels and the states of the text encoder.
+    """The stage, with a new denoiser of latents or pixels and the states of the text encoder.
 
     With experts it is the `number`th, from clean to noise: it sees its range of times alone. The first is new, each
     further one begins as the one before it, so that what all ranges have in common is learned once (Balaji et al. 2022,
     section 4.1, branch experts from a shared model).
     """
-    plan, team = recipe.denoiser, workshop.team
+    plan, team, part = recipe.denoiser, workshop.team, recipe.denoiser.part
     clean = latents_of(workshop) if "autoencoder" in recipe.stages else patches_of(workshop, plan.patch)
-    states = states_of(workshop)
-    empty, (channels, side) = len(states) - 1, clean.shape
-    size = plan.size or recipe.size
-    unet_widths = plan.channels or sizes.channels(sizes.DENOISER, size, sizes.resolutions(side))
-    layout = unet_config(
-        unet_widths,
-        in_channels=channels,
-        attention=(True,) * len(unet_widths),
-        cross_attention_dim=states.shape[-1],
-        layers=plan.layers or sizes.DENOISER_LAYERS[size],
-        sample_size=side,
-    )
-    earlier = [load_part(workshop.folder, ways.part_of("unet", each)).to(team.device) for each in range(1, number)]
+    keeps = plan.network == "unet" and not plan.train_words and workshop.is_kept
+    hearing = remembered(workshop) if keeps else listening(workshop, plan.train_words)
+    channels, side = clean.shape
+    earlier = [load_part(workshop.folder, ways.part_of(part, each)).to(team.device) for each in range(1, number)]
     with workshop.first_weights("denoiser"):
-        unet = initialise(UNet(earlier[-1].config if earlier else layout)).to(team.device)
-    if earlier:
-        unet.load_state_dict(earlier[-1].state_dict())
+        network = (
+            copy.deepcopy(earlier[-1]).requires_grad_().train()
+            if earlier
+            else new_denoiser(plan, plan.size or recipe.size, channels, side, hearing).to(team.device)
+        )
     diffusion = scheduler.from_config(config(plan))
     low, high = (0.0, *plan.experts, 1.0)[number - 1 : number + 1]
     distribution = TIMES[plan.times] if (low, high) == (0, 1) else losses.within(TIMES[plan.times], low, high)
@@ -99,11 +92,11 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
     def batch(draw: Draw) -> Batch:
         chosen = draw.indices(clean.count)
         captions = workshop.captions.choose(chosen % len(workshop.store), draw.generator("captions"))
-        captions[draw.uniform("drop") < plan.drop_caption] = empty
+        silent = draw.uniform("drop") < plan.drop_caption
         times = distribution(losses.stratified(draw.batch, draw.generator("times")))
         return (
             clean.some(draw.mine(chosen).cpu()).to(team.device).float(),
-            draw.mine(states[captions]).float(),
+            hearing.rows(draw.mine(captions).cpu(), draw.mine(silent).cpu()).to(team.device),
             draw.mine(times),
             draw.normal("noise", channels, side, side),
         )
@@ -112,28 +105,33 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
     def preview() -> Image.Image:
         """Sixteen captions, one picture each; an expert for less than pure noise begins with noise on real pictures."""
         levels, first = timetable(diffusion.process, 20), round(20 * (1 - high))
-        some = torch.linspace(0, empty - 1, min(16, empty)).long()
-        start = torch.zeros(len(some), channels, side, side, device=team.device)
+        pictures = workshop.example_indices(16)
+        captions = workshop.captions.choose(pictures, torch.Generator().manual_seed(0))
+        start = torch.zeros(len(captions), channels, side, side, device=team.device)
         if first:
-            pictures = workshop.example_indices(16)
-            some = workshop.captions.choose(pictures, torch.Generator().manual_seed(0))
             start = clean.some(pictures).to(start)
-        words, silence = states[some].to(team.device), states[empty].to(team.device)
-        noise = per_sample_noise(range(len(some)))
+        silent = torch.zeros(len(captions), dtype=torch.bool)
+        words, silence = (
+            hearing.condition(hearing.rows(some, unsaid).to(team.device))
+            for some, unsaid in ((captions, silent), (captions[:1], ~silent[:1]))
+        )
+        noise = per_sample_noise(range(len(captions)))
 
-        def steered(one: UNet, rows: Tensor) -> Denoise:
-            return prompted(one, diffusion, Condition(words[rows]), Condition(silence[None]), guidance=3.0)
+        def steered(one: nn.Module, rows: Tensor) -> Denoise:
+            return prompted(one, diffusion, words.each(lambda said: said[rows]), silence, guidance=3.0)
 
-        denoise = experts([partial(steered, one) for one in (*earlier, unet)], diffusion.handovers[: number - 1])
+        denoise = experts([partial(steered, one) for one in (*earlier, network)], diffusion.handovers[: number - 1])
         noisy = levels[first].add_noise(start, noise(start))
         made = clean.picture(last(sample(denoise, noisy, levels, noise, first=first)))
         return grid([to_image(picture.cpu()) for picture in made], columns=8)
 
     def finish() -> dict[str, Any]:
-        save_part(workshop.folder, ways.part_of("unet", number), unet, workshop.weights)
+        if hearing.encoder:
+            save_part(workshop.folder, "text_encoder", hearing.encoder, workshop.weights)
+        save_part(workshop.folder, ways.part_of(part, number), network, workshop.weights)
         return {}
 
-    return Stage(Objective(unet, diffusion, plan), batch, preview, finish)
+    return Stage(Objective(network, diffusion, plan, hearing), batch, preview, finish)
 
 
 @dataclass(frozen=True)
@@ -159,9 +157,19 @@ def patches_of(workshop: Workshop, patch: int) -> Clean:
 
 
 def latents_of(workshop: Workshop) -> Clean:
-    """The latents of the pictures, computed once and kept."""
+    """The latents of the pictures, computed once and kept, or again each time where they are too many."""
     data, count = workshop.recipe.data, len(workshop.store)
     vae = load_part(workshop.folder, "vae").to(workshop.team.device)
+
+    @torch.no_grad()
+    def encoded(numbers: Tensor) -> Tensor:
+        pictures = workshop.store.batch(numbers % count, data.size, numbers >= count).to(workshop.team.device)
+        with workshop.team.autocast():
+            return vae.latent(vae.encode(pictures).mean)
+
+    if not workshop.is_kept:
+        shape = (vae.config.latent_channels, data.size // vae.factor)
+        return Clean(count * 2 if data.flip else count, shape, encoded, vae.picture)
 
     @torch.no_grad()
     def compute() -> Tensor:
@@ -175,16 +183,3 @@ def latents_of(workshop: Workshop) -> Clean:
 
     latents = kept(workshop, "latents", ["vae"], compute)
     return Clean(len(latents), (latents.shape[1], latents.shape[-1]), lambda numbers: latents[numbers], vae.picture)
-
-
-def states_of(workshop: Workshop) -> Float[Tensor, "n t d"]:
-    """The text states of all captions, and last of the empty prompt; computed once and kept."""
-
-    @torch.no_grad()
-    def compute() -> Tensor:
-        text = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
-        tokens = workshop.tokenizer.encode([*workshop.captions.texts, ""])
-        batches = workshop.batches(len(tokens), "states")
-        return torch.cat([text(tokens[some].to(workshop.team.device)).states.cpu() for some in batches])
-
-    return kept(workshop, "states", ["text_encoder", "tokenizer"], compute)

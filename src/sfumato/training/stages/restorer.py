@@ -20,9 +20,9 @@ from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import unet_config
 from sfumato.pipelines.restoring import Coldness, Start, degradation_of
 from sfumato.training import sizes
+from sfumato.training.hearing import states_of
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
-from sfumato.training.stages.denoiser import states_of
 
 PREVIEWED = (0.25, 0.5, 0.75, 1.0)  # severities
 
