@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 
@@ -50,3 +51,11 @@ def choose_device(name: str = "auto") -> torch.device:
     elif device.type != "cpu":
         raise RecipeError(f"The device {name!r} is not supported yet; choose cpu or cuda.")
     return device
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.11
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from sfumato.networks.extras import Context, ImagePrompt
 
+SHORT = 2**16  # scores a head, up to which they are kept for learning
+
 
 def attend(
     q: Float[Tensor, "b n c"],
@@ -40,8 +42,22 @@ def attend(
     """
     b, n, c = q.shape
     q, k, v = (x.reshape(b, -1, heads, c // heads).transpose(1, 2) for x in (q, k, v))  # b heads n c/heads
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
+    if q.is_cpu and q.requires_grad and n * k.shape[2] <= SHORT:
+        mixed = _written_out(q, k, v, bias, causal)
+    else:
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
     return mixed.transpose(1, 2).reshape(b, n, c)
+
+
+def _written_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, causal: bool) -> Tensor:
+    """The same as products of matrices, which learn up to five times faster on a CPU while there are few tokens."""
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    if bias is not None:
+        scores = scores + bias
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, -torch.inf)
+    return scores.softmax(-1).to(v.dtype) @ v
 
 
 class Attention(nn.Module):

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from sfumato.devices import computes_bfloat16
 from sfumato.training.recipe import Training
 
 
@@ -88,10 +89,10 @@ class Muon(Optimizer):
 def orthogonalise(matrices: Float[Tensor, "k m n"], rounds: int = 5) -> Float[Tensor, "k m n"]:
     """The nearest orthogonal matrix, roughly: singular values are moved to about 1.
 
-    A quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024; bfloat16 on GPUs.
+    A quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024; in bfloat16 where that is faster.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    x = matrices.bfloat16() if computes_bfloat16(matrices.device) else matrices
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,7 +15,7 @@ import torch.distributed.nn.functional as dist_nn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sfumato.devices import choose_device
+from sfumato.devices import choose_device, computes_bfloat16
 from sfumato.training.recipe import Run
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ def joined(run: Run) -> Iterator[Team]:
     """Join the processes that torchrun started, or be a team of one."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(run.device)
-    bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and _computes_bfloat16(device))
+    bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and computes_bfloat16(device))
     if world == 1:
         yield Team(device=device, bfloat16=bfloat16)
         return
@@ -89,11 +89,3 @@ def joined(run: Run) -> Iterator[Team]:
         yield Team(dist.get_rank(), world, device, bfloat16)
     finally:
         dist.destroy_process_group()
-
-
-def _computes_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 faster than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.11
-    return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))
