@@ -80,6 +80,10 @@ class Store:
             pictures = functional.avg_pool2d(pictures, self.size // size)
         return pictures if flips is None else torch.where(flips[:, None, None, None], pictures.flip(-1), pictures)
 
+    def texts(self) -> Iterator[str]:
+        """All captions, from which a tokenizer learns."""
+        return (text for several in self.captions for text in several)
+
     @classmethod
     def open(cls, folder: Path) -> "Store":
         """Open a finished store; raises DataError when a file is missing or damaged."""

@@ -40,6 +40,7 @@ class Data(Table):
     licence: str = "unknown"  # of the pictures
     scenes: Count = 1_000_000  # how many there are of them, where they are composed
     concepts: Count = 600  # the first so many of the sprites' concepts, of which scenes are composed
+    sprites: str = ""  # a saved pack of them; else what the system's font draws
 
     def part_of(self, source: str) -> str:
         """The split of a source; "auto" is all of a folder, and of the digits those that are not held out."""

@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 
 from sfumato.data.loader import Order, share
+from sfumato.data.scenes.store import SceneStore
 from sfumato.data.store import Store
 from sfumato.data.tokens import Tokenizer
 from sfumato.progress import Progress
 from sfumato.seeds import derived_seed
-from sfumato.training.captions import Captions
+from sfumato.training.captions import Captions, SceneCaptions
 from sfumato.training.recipe import Recipe
 from sfumato.training.team import Team
 
@@ -39,9 +40,9 @@ class Workshop:
     """What all stages share."""
 
     recipe: Recipe
-    store: Store
+    store: Store | SceneStore
     tokenizer: Tokenizer
-    captions: Captions
+    captions: Captions | SceneCaptions
     folder: Path  # of the model
     cache: Path  # for what is computed once and kept
     team: Team
@@ -62,6 +63,10 @@ class Workshop:
         chosen = draw.mine(draw.indices(len(self.store))).cpu()
         flips = draw.mine(draw.uniform("flip") < 0.5).cpu() if self.recipe.data.flip else None
         return self.store.batch(chosen, self.recipe.data.size, flips).to(self.team.device)
+
+    def tokens(self, captions: Tensor) -> Tensor:
+        """The tokens of captions by their numbers, (b, t)."""
+        return self.tokenizer.encode(self.captions.some(captions))
 
     def example_indices(self, count: int) -> Tensor:
         """Pictures from all over the data set, always the same ones."""

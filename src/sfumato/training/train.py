@@ -9,17 +9,15 @@ from typing import Any
 
 from sfumato.checkpoints.files import read_json, storage_errors, whole_folder, write_json
 from sfumato.checkpoints.folder import save_index
-from sfumato.data.digits import LICENCE
-from sfumato.data.store import Store, prepare
 from sfumato.data.tokens import Tokenizer
 from sfumato.errors import RecipeError
 from sfumato.progress import Progress
 from sfumato.training import budget as budgets
 from sfumato.training import recipe as recipes
-from sfumato.training.captions import Captions
 from sfumato.training.loop import fit
 from sfumato.training.recipe import Recipe, Training
 from sfumato.training.run_folder import RunFolder
+from sfumato.training.source import AnyStore, captions_of, facts_of, open_store
 from sfumato.training.stage import Stage, Workshop
 from sfumato.training.stages import builder, denoiser
 from sfumato.training.team import Team, joined
@@ -117,33 +115,14 @@ def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> li
 def _workshop(data: str | Path, folder: Path, recipe: Recipe, team: Team, progress: Progress) -> Workshop:
     """Prepare what all stages share: the pictures, the tokenizer and the captions."""
     cache = folder / RUN
-    store = team.first_the_leader(lambda: _store(data, recipe, cache, progress))
+    store = team.first_the_leader(lambda: open_store(data, recipe, cache, team, progress))
     if team.leads:
         _report(store, cache, progress)
     tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder))
-    return Workshop(recipe, store, tokenizer, Captions(store.captions, store.labels), folder, cache, team, progress)
+    return Workshop(recipe, store, tokenizer, captions_of(store), folder, cache, team, progress)
 
 
-def _store(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) -> Store:
-    started: list[bool] = []
-
-    def show(done: int, total: int) -> None:
-        if not started:
-            progress.begin("pictures", total)
-            started.append(True)
-        progress.advance(done)
-
-    store = prepare(data, recipe.final_size, cache / "pictures", split=recipe.data.part_of(str(data)), progress=show)
-    path = cache / "data.json"
-    if path.is_file() and read_json(path)["fingerprint"] != store.fingerprint:
-        raise RecipeError(
-            f"The pictures are not those that this training began with. Put them back, choose another --out, or "
-            f"remove {cache} to begin again."
-        )
-    return store
-
-
-def _report(store: Store, cache: Path, progress: Progress) -> None:
+def _report(store: AnyStore, cache: Path, progress: Progress) -> None:
     """Write down which pictures are trained on, and say what is wrong with others."""
     write_json(cache / "data.json", {"fingerprint": store.fingerprint, "pictures": len(store)})
     if len(store.report):
@@ -152,10 +131,10 @@ def _report(store: Store, cache: Path, progress: Progress) -> None:
         progress.say(f"{store.report.summary()}\nAll of it is in {cache / 'problems.jsonl'}")
 
 
-def _tokenizer(store: Store, recipe: Recipe, folder: Path) -> Tokenizer:
+def _tokenizer(store: AnyStore, recipe: Recipe, folder: Path) -> Tokenizer:
     path = folder / "tokenizer"
     if not (path / "vocab.json").is_file():
-        texts = (text for several in store.captions for text in several)
+        texts = store.texts()
         with whole_folder(path) as temporary:
             Tokenizer.train(texts, recipe.data.vocabulary, recipe.data.length).save(temporary)
     return Tokenizer.load(path)
@@ -218,8 +197,7 @@ def _require_earlier(name: str, workshop: Workshop) -> None:
 
 def _finish(workshop: Workshop, data: str | Path) -> None:
     """Write what ties the parts together, and how they came to be."""
-    recipe, digits = workshop.recipe, str(data) == "digits"
-    stated = recipe.data.licence
+    recipe = workshop.recipe
     done = {name: _run(workshop, name).done or {} for name in recipe.stages}
     lineage = {
         "name": recipe.name,
@@ -227,12 +205,7 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
         "licence": recipe.licence,
         "size": recipe.data.size,
         "final_size": recipe.final_size,
-        "data": {
-            "source": "digits" if digits else Path(data).name,
-            "licence": LICENCE if digits and stated == "unknown" else stated,
-            "pictures": len(workshop.store),
-            "fingerprint": workshop.store.fingerprint,
-        },
+        **facts_of(data, workshop.store, recipe.data),
         "training": {
             name: {
                 **facts["facts"],

@@ -79,21 +79,21 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     with workshop.first_weights("clip"):
         text, image = initialise(TextEncoder(text_config)), initialise(ImageEncoder(image_config))
     objective = Objective(text, image, team).to(team.device)
-    tokens = tokenizer.encode(workshop.captions.texts)
 
     def batch(draw: Draw) -> Batch:
         chosen = draw.indices(len(workshop.store))
         captions = workshop.captions.choose(chosen, draw.generator("captions"))
         moves = draw.mine(random_moves(draw.batch, draw.generator("jitter")))
         pictures = shifted(workshop.pictures(draw), moves, plan.jitter)
-        return pictures, draw.mine(tokens[captions]), draw.mine(workshop.captions.meanings[chosen])
+        meanings = workshop.captions.meanings(chosen)
+        return pictures, draw.mine(workshop.tokens(captions)), draw.mine(meanings)
 
     @torch.no_grad()
     def preview() -> Image.Image:
         """For eight captions, the four pictures that fit each best, a row a caption."""
         pictures = workshop.examples(256)
-        some = torch.linspace(0, len(tokens) - 1, min(8, len(tokens))).long()
-        read = F.normalize(text(tokens[some].to(team.device)).projected, dim=1)
+        captions = workshop.captions.choose(workshop.example_indices(8), torch.Generator().manual_seed(0))
+        read = F.normalize(text(workshop.tokens(captions).to(team.device)).projected, dim=1)
         best = (read @ F.normalize(image(pictures), dim=1).T).topk(min(4, len(pictures))).indices
         return grid([to_image(pictures[i].cpu()) for i in best.flatten().tolist()], columns=best.shape[1])
 

@@ -88,7 +88,6 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     with workshop.first_weights("vectors"):
         vae, text = initialise(VectorAutoencoder(config)), initialise(TextEncoder(text_config))
     objective = Objective(vae, text, plan, team).to(team.device)
-    tokens = tokenizer.encode(workshop.captions.texts)
 
     def batch(draw: Draw) -> Batch:
         chosen = draw.indices(len(workshop.store))
@@ -96,8 +95,8 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         moves = draw.mine(random_moves(draw.batch, draw.generator("jitter")))
         return (
             shifted(workshop.pictures(draw), moves, plan.jitter),
-            draw.mine(tokens[captions]),
-            draw.mine(workshop.captions.meanings[chosen]),
+            draw.mine(workshop.tokens(captions)),
+            draw.mine(workshop.captions.meanings(chosen)),
             draw.normal("posterior", plan.length),
         )
 
@@ -105,8 +104,8 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     def preview() -> Image.Image:
         """Pictures, the same after their way through a vector, captions as pictures, and vectors around captions."""
         real = workshop.examples(8)
-        some = torch.linspace(0, len(tokens) - 1, 8).long()
-        read = text(tokens[some].to(team.device)).projected
+        captions = workshop.captions.choose(workshop.example_indices(8), torch.Generator().manual_seed(0))
+        read = text(workshop.tokens(captions).to(team.device)).projected
         around = read + torch.randn(read.shape, generator=torch.Generator().manual_seed(0)).to(read)
         rows = torch.cat([real, vae(real)[0], vae.decode(read), vae.decode(around)])
         return grid([to_image(picture.cpu()) for picture in rows], columns=len(real))
