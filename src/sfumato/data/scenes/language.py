@@ -29,7 +29,7 @@ ATTEMPTS = 2000  # before a category is said to hold nothing that is (or is not)
 LONGEST_ROW = 5
 
 # Places that one, two or three things can have without standing in each other's way.
-PLACED_TOGETHER = {
+PLACED_TOGETHER: dict[int, list[tuple[str, ...]]] = {
     1: [(place,) for place in PLACES],
     2: [
         ("left", "right"),
@@ -120,7 +120,9 @@ class Language:
         if category is None:
             category = _weighted(rng, self.categories, without="single" if held_out else None)
         elif category not in CATEGORIES or not self._possible(category):
-            raise DataError(f"nothing of the category {category!r} can be described with these {len(self.names)} concepts")
+            raise DataError(
+                f"nothing of the category {category!r} can be described with these {len(self.names)} concepts"
+            )
         draw = getattr(self, f"_{category}")
         for _ in range(ATTEMPTS):
             description: Description = draw(rng)
@@ -195,12 +197,13 @@ class Language:
 
     def _related(self, rng: random.Random) -> Description:
         background = self._backdrop(rng)
-        counts, sizes = [1, 1], [None, None]
+        counts = [1, 1]
+        sizes: tuple[str | None, str | None] = (None, None)
         counted = self.most > 1 and self._mixed(rng, 0.12)
         if counted:
             counts[rng.randrange(2)] = rng.randint(2, min(3, self.most))
         elif self._mixed(rng, 0.15):
-            sizes = rng.choice((["big", "small"], ["small", "big"], ["big", None], [None, "small"]))
+            sizes = rng.choice((("big", "small"), ("small", "big"), ("big", None), (None, "small")))
         groups = (
             Group(concept, count, self._maybe_tint(rng, background, 0.25), size)
             for concept, count, size in zip(self._concepts(rng, 2, countable=counted), counts, sizes, strict=True)
