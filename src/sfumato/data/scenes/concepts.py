@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.data.words import article, is_plural
+from sfumato.errors import DataError
 
 TABLE = Path(__file__).with_name("concepts.tsv")
 COLUMNS = ("name", "plural", "emoji", "synonyms", "roles", "head", "eyes")
@@ -27,9 +29,10 @@ class Concept:
         roles: What it can do in a scene. "wearer": a hat and glasses look right on it; "hat" and "glasses" are worn;
             "holder" may hold what is "held"; "container": an open vessel; "contained" fits into one; "mass": a name
             that is never counted and takes no article ("broccoli", "glasses").
-        head: For wearers: x and y of the middle of the top of the head, and the head's width there, in sides of the
-            sprite's square.
-        eyes: For wearers: x and y of the middle between the eyes, and the width that glasses want.
+        head: x, y and a width, in sides of the sprite's square. Of wearers: the middle of the top of the head, and how
+            wide the head is for a hat. Of hats: where that very point comes to lie in the hat, and how wide a head
+            the hat takes. Of containers: the middle of the opening, and how wide it is.
+        eyes: Of wearers: x and y of the middle between the eyes, and the width of the glasses that fit.
     """
 
     name: str
@@ -42,7 +45,7 @@ class Concept:
 
     @property
     def article(self) -> str:
-        """"a" or "an", by sound; empty where the name takes none ("broccoli", "scissors")."""
+        """Its indefinite article, by sound: "a" or "an"; empty where the name takes none ("broccoli", "glasses")."""
         bare = "mass" in self.roles or (self.name == self.plural and is_plural(self.name))
         return "" if bare else article(self.name)
 
@@ -54,14 +57,56 @@ class Concept:
 
 @functools.cache
 def concepts() -> tuple[Concept, ...]:
-    """All concepts of the table, the best known and most delightful first: a small model takes the first few."""
-    header, *lines = TABLE.read_text("utf-8").splitlines()
-    assert tuple(header.split("\t")) == COLUMNS, header
-    return tuple(_read(line) for line in lines)
+    """All concepts that emoji draw, the best known and most delightful first: a small model takes the first few.
+
+    Example:
+        >>> cat = concepts()[0]
+        >>> cat.article, cat.name, cat.plural, cat.synonyms, cat.emoji
+        ('a', 'cat', 'cats', ('kitty', 'kitten'), '🐱')
+    """
+    return read_table(TABLE.read_text("utf-8"), TABLE.name)
+
+
+def read_table(text: str, where: str) -> tuple[Concept, ...]:
+    """The concepts of a table: a line each, `COLUMNS` divided by tabs, words by ", ", numbers by spaces.
+
+    Args:
+        text: The table, its first line the names of the columns.
+        where: What it is called in errors.
+
+    Raises:
+        DataError: When a line is not a concept; it names the line.
+    """
+    header, *lines = text.splitlines() or [""]
+    if tuple(header.split("\t")) != COLUMNS:
+        raise DataError(f"{where} is no table of concepts: it must begin with the columns {', '.join(COLUMNS)}.")
+    found = []
+    for number, line in enumerate(lines, 2):
+        try:
+            found.append(_read(line))
+        except ValueError as error:
+            raise DataError(f"{where}, line {number}, is not a concept: {error}.") from error
+    return tuple(found)
+
+
+def write_table(concepts: Iterable[Concept]) -> str:
+    """The table of these concepts, as `read_table` reads it."""
+    rows = [
+        (c.name, c.plural, c.emoji, ", ".join(c.synonyms), ", ".join(sorted(c.roles)), _cell(c.head), _cell(c.eyes))
+        for c in concepts
+    ]
+    return "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
 
 
 def _read(line: str) -> Concept:
-    name, plural, emoji, synonyms, roles, head, eyes = line.split("\t")
+    cells = line.split("\t")
+    if len(cells) != len(COLUMNS):
+        raise ValueError(f"it has {len(cells)} columns instead of {len(COLUMNS)}")
+    name, plural, emoji, synonyms, roles, head, eyes = cells
+    if not name or not plural:
+        raise ValueError("it has no name or no plural")
+    if unknown := set(_words(roles)) - ROLES:
+        raise ValueError(f"its role {min(unknown)!r} is not one of {', '.join(sorted(ROLES))}")
     return Concept(name, plural, _words(synonyms), emoji, frozenset(_words(roles)), _anchor(head), _anchor(eyes))
 
 
@@ -73,4 +118,10 @@ def _anchor(cell: str) -> Anchor | None:
     if not cell:
         return None
     x, y, width = map(float, cell.split())
+    if not (-1 <= x <= 2 and -1 <= y <= 2 and 0 < width <= 4):
+        raise ValueError(f"its anchor {cell} lies far off the sprite")
     return x, y, width
+
+
+def _cell(anchor: Anchor | None) -> str:
+    return " ".join(f"{value:g}" for value in anchor) if anchor else ""
