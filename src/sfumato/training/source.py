@@ -40,7 +40,9 @@ def open_store(data: str | Path, recipe: Recipe, cache: Path, team: Team, progre
 
 def _scenes(recipe: Recipe, team: Team) -> SceneStore:
     if recipe.way not in COMPOSED:
-        raise RecipeError(f"Scenes are too many for the way {recipe.way!r}, which keeps something of each; take {' or '.join(COMPOSED)}.")
+        raise RecipeError(
+            f"Scenes are too many for the way {recipe.way!r}, which keeps something of each; take {' or '.join(COMPOSED)}."
+        )
     sprites = pack(Path(recipe.data.sprites) if recipe.data.sprites else None).first(recipe.data.concepts)
     workers = min(WORKERS, (os.cpu_count() or 1) - 1) if team.device.type == "cuda" else 0
     return SceneStore(sprites, recipe.data.scenes, recipe.seed, team.device, workers)

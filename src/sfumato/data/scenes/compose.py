@@ -45,6 +45,21 @@ class Layers:
     def __len__(self) -> int:
         return len(self.background)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Layers]) -> Layers:
+        """Several one after the other."""
+        deepest = max(part.concept.shape[1] for part in parts)
+
+        def column(name: str, nothing: float) -> Tensor:
+            return torch.cat([_deepened(getattr(part, name), deepest, nothing) for part in parts])
+
+        background = torch.cat([part.background for part in parts])
+        return cls(background, column("concept", NOTHING), column("tint", NOTHING), column("flipped", 0), column("box", 1))
+
+
+def _deepened(rows: Tensor, layers: int, nothing: float) -> Tensor:
+    return F.pad(rows, (0, 0) * (rows.ndim - 2) + (0, layers - rows.shape[1]), value=nothing)
+
 
 def pack_scenes(scenes: Sequence[Scene]) -> Layers:
     """Scenes as arrays.
