@@ -142,9 +142,13 @@ BYSTANDER = _table(
     """
 )
 
+# What people say of more than one relation; who tells everything does not.
+VAGUE = frozenset(_table("{a} with {b} | {a} has {b} | {a} on {b}"))
+
 # Backgrounds: {x} is what stands before it, {colour} its name, {a_colour} the name with its article.
 BACKGROUND = _table(
     """
+    {x} on {a_colour} background | {x} on {a_colour} background | {x} on {a_colour} background
     {x} on {a_colour} background | {x} on {a_colour} background | {x} on {colour} background | {x} on {colour}
     {x} against {a_colour} background | {x}, {colour} background | {x}, {colour} bg | {x} {colour} background
     {x} in front of {a_colour} background | {x} with {a_colour} background | {x} with {colour} background
@@ -159,15 +163,17 @@ SCENERY = {
     "night sky": _table(
         """
         {x} at night | {x} in the night sky | {x} under the stars | {x} in a starry night | {x}, night sky
-        {x} under a night sky | at night, {x} | in the night sky {x} | night sky with {x} | {x} on a night sky
-        {x} against the night sky | {x} on a night sky background | night sky background, {x} | {x} by night
+        {x} under a night sky | {x} under a starry sky | at night, {x} | in the night sky {x} | night sky with {x}
+        {x} on a night sky | {x} against the night sky | {x} on a night sky background | night sky background, {x}
+        {x} by night
         """
     ),
     "meadow": _table(
         """
         {x} in a meadow | {x} on a meadow | {x} on the grass | {x} in the grass | {x}, meadow | {x} in a field
         {x} on a green meadow | in a meadow, {x} | a meadow with {x} | in the grass {x} | {x} on a lawn
-        {x} on a meadow background | meadow background, {x} | {x} in a green field | outdoors on grass, {x}
+        {x} on a meadow background | meadow background, {x} | {x} in a green field | {x} in a grass field
+        outdoors on grass, {x}
         """
     ),
     "beach": _table(
@@ -185,19 +191,10 @@ SCENERY = {
         """
     ),
 }
-TINT_NAMES = {
-    "purple": _table("purple | purple | violet"),
-}
-COLOUR_NAMES = {
-    "grey": _table("grey | gray"),
-    "purple": _table("purple | purple | violet"),
-    "turquoise": _table("turquoise | teal | cyan"),
-    "black": _table("black | black | dark"),
-}
 
 # In the names of things these tell a colour: a "red apple" is never blue.
 COLOUR_WORDS = frozenset(
-    _table("red | orange | yellow | green | blue | purple | violet | pink | brown | black | white | grey | gray | dark")
+    _table("red | orange | yellow | green | blue | purple | violet | pink | brown | black | white | scarlet")
 )
 
 # What people write around what they want.
