@@ -32,8 +32,8 @@ RELATION = {
     "right of": "left|right",
     "above": "above|over|below|under|beneath|top|higher",
     "below": "above|over|below|under|beneath|top|higher",
-    "wearing": "wear|worn|with .* on| in | on|dressed|has .* on",
-    "holding": "hold|held|carr|hand|bring|eat|snack|play",
+    "wearing": "wear|worn|with .* on|looking through| in | on|dressed|has .* on",
+    "holding": "hold|held|carr|hand|bring|eat|snack|play|drink|having|read|looking into",
     "inside": " in |inside|out of|contain|within|^in ",
     "in front of": "front|behind|hid|back|before",
     "behind": "front|behind|hid|back|before",
@@ -193,6 +193,14 @@ def test_every_wording_of_a_relation_has_the_right_one_first(templates, readings
         read = next(found for found in (re.match(reading, text) for reading in readings) if found).groupdict()
         first = {read.get(key) for key in ("a", "c", "d")} - {None}
         assert (first, read["b"]) == ({"fox"}, "owl"), text
+
+
+def test_what_is_eaten_drunk_played_and_read_are_things_that_can_be_held():
+    holdable = {concept.name for concept in KNOWN if "held" in concept.roles}
+    assert [name for names, _ in wordings.DEEDS for name in names if name not in holdable] == []
+    meal = Description((Group(2), Group([concept.name for concept in KNOWN].index("pizza"))), "holding")
+    rng = random.Random(0)
+    assert any(re.search("eat", caption(meal, KNOWN, rng)) for _ in range(100))
 
 
 def test_the_plain_background_is_mostly_taken_for_granted():

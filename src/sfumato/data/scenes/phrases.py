@@ -61,11 +61,11 @@ def vocabulary(concepts: Iterable[Concept]) -> frozenset[str]:
 
 
 def _texts(table: object) -> Iterable[str]:
-    if isinstance(table, dict):
-        for value in table.values():
-            yield from _texts(value)
-    elif isinstance(table, tuple):
-        yield from table
+    if isinstance(table, str):
+        yield table
+    elif isinstance(table, dict | tuple):
+        for part in table.values() if isinstance(table, dict) else table:
+            yield from _texts(part)
 
 
 def _thinned(description: Description, rng: random.Random) -> Description:
@@ -217,7 +217,7 @@ class _Voice:
                 return w.TELEGRAPHIC
             return w.WEARING + (w.WEARING_HAT if "hat" in concept.roles else w.WEARING_GLASSES)
         if relation == "holding":
-            return w.HOLDING + (w.EATING if concept.name in w.FOOD else w.PLAYING if concept.name in w.MUSIC else ())
+            return w.HOLDING + next((deed for names, deed in w.DEEDS if concept.name in names), ())
         if relation == "above":
             return w.ABOVE if self._is_worn(first) else w.ABOVE + w.ON_TOP
         return {"left of": w.LEFT, "inside": w.INSIDE, "in front of": w.IN_FRONT}[relation]

@@ -68,7 +68,12 @@ TOGETHER = _table(
     """
 )
 ACCOMPANIED = _table("{a} with {b} | {a} together with {b} | {a} alongside {b} | {a} by {b} | both {a} and {b}")
-MEETING = _table("{a} meeting {b} | {a} looking at {b} | {a} visiting {b} | {a} greeting {b} | {a} near {b}")
+MEETING = _table(
+    """
+    {a} meeting {b} | {a} looking at {b} | {a} visiting {b} | {a} greeting {b} | {a} near {b} | {a} dancing with {b}
+    {a} playing with {b} | {a} talking to {b} | {a} thinking of {b}
+    """
+)
 THREE = _table(
     """
     {a}, {b} and {c} | {a}, {b}, and {c} | {a}, {b}, {c} | {a} and {b} and {c} | {a} & {b} & {c}
@@ -118,6 +123,8 @@ HOLDING = _table(
     """
 )
 EATING = _table("{a} eating {b} | {a} eating {b} | {a} eats {b} | {a} having {b} | {a} snacking on {b}")
+DRINKING = _table("{a} drinking {b} | {a} drinking {b} | {a} drinks {b} | {a} having {b}")
+READING = _table("{a} reading {b} | {a} reading {b} | {a} reads {b} | {a} looking into {b}")
 PLAYING = _table("{a} playing {b} | {a} playing {b} | {a} plays {b} | {a} playing on {b}")
 INSIDE = _table(
     """
@@ -225,24 +232,29 @@ OPENINGS = frozenset(
         """
     )
 )
-CLAUSES = frozenset(_table("is | are | has | wears | holds | carries | eats | plays"))
+CLAUSES = frozenset(_table("is | are | has | wears | holds | carries | eats | drinks | reads | plays"))
 
-# Which held things are eaten, and which are played.
+# What is done with held things, by their names.
 FOOD = frozenset(
     _table(
         """
-        apple | avocado | bacon | bagel | banana | bread | broccoli | burger | burrito | cake | candy | carrot
-        cheese | cherry | chocolate | coconut | cookie | corn | croissant | cucumber | cupcake | donut | dumpling
-        egg | fries | grapes | hot dog | ice cream | kiwi | lemon | lollipop | mango | meat | melon | orange
-        pancakes | peach | peanut | pear | pie | pineapple | pizza | popcorn | popsicle | potato | pretzel
-        pumpkin pie | sandwich | steak | strawberry | sushi | taco | tomato | waffle | watermelon
+        apple | avocado | bacon | bagel | baguette | banana | bell pepper | blueberries | bread | broccoli | burger
+        burrito | cake | candy | carrot | cheese | cherries | chicken leg | chili pepper | chocolate bar
+        coconut | cookie | corn | croissant | cucumber | cupcake | dango | donut | dumpling | egg | eggplant | falafel | flatbread
+        fortune cookie | fried egg | fried shrimp | fries | grapes | hot dog | ice cream | kebab | kiwi | lemon | lettuce
+        lollipop | mango | meat on a bone | melon | mooncake | mushroom | olive | onion | orange | pancakes
+        pea pod | peach | peanut | pear | pie | pineapple | pizza | popcorn | potato | pretzel | pudding | rice ball | sandwich
+        shrimp | slice of cake | steak | strawberry | sundae | sushi | sweet potato | taco | tomato | waffle | watermelon
         """
+    )
+)
+DRINKS = frozenset(
+    _table(
+        "beer | bubble tea | champagne | cocktail | glass of milk | juice box | sake | soda | tea | tropical drink | whisky"
     )
 )
 MUSIC = frozenset(
-    _table(
-        """
-        accordion | banjo | drum | flute | guitar | harp | maracas | piano | saxophone | trumpet | violin
-        """
-    )
+    _table("accordion | banjo | bongo drum | drum | flute | guitar | maracas | saxophone | trumpet | violin")
 )
+PAGES = frozenset(_table("book | love letter | map | newspaper | notebook | open book | scroll"))
+DEEDS = ((FOOD, EATING), (DRINKS, DRINKING), (MUSIC, PLAYING), (PAGES, READING))
