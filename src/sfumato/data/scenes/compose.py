@@ -78,7 +78,7 @@ def pack_scenes(scenes: Sequence[Scene]) -> Layers:
     padded = [rows + [empty] * (deepest - len(rows)) for rows in things]
     rows = torch.tensor(padded, dtype=torch.float64).reshape(len(scenes), deepest, 6)
     concept, tint, flipped = rows[..., :3].long().unbind(-1)
-    return Layers(torch.tensor(background), concept, tint, flipped, rows[..., 3:].float())
+    return Layers(torch.tensor(background, dtype=torch.long), concept, tint, flipped, rows[..., 3:].float())
 
 
 def _row(thing: Thing, tints: list[str | None]) -> tuple[float, ...]:
