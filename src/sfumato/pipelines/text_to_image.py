@@ -26,6 +26,7 @@ from sfumato.data.prompts import parse
 from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
+from sfumato.networks.upsampler import patch_of
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.loading import Beside, load_with, require_additions
 from sfumato.pipelines.memory.estimate import Estimate, estimate, without_memory
@@ -288,8 +289,9 @@ class Pipeline:
         """How many times larger each upsampler makes a picture."""
         sides = [self.base_size]
         for part in self.model.upsamplers:
-            side = self.model.part(part).config.sample_size
-            sides.append(max(side, sides[-1]) if isinstance(side, int) else sides[-1])
+            config = self.model.part(part).config
+            known = isinstance(config.sample_size, int)
+            sides.append(max(config.sample_size * patch_of(config), sides[-1]) if known else sides[-1])
         return [large // small for small, large in pairwise(sides)]
 
     def _small_side(self, name: str, side: int | None, natural: int, upsampling: int) -> int:

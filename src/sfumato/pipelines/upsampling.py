@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from sfumato.diffusion.processes import Flow
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.times import SPACINGS, timetable
 from sfumato.networks.unet import UNet
-from sfumato.networks.upsampler import enlarge
+from sfumato.networks.upsampler import enlarge, patch_of
 
 AUGMENTATION = 0.05  # noise put on the small picture, between 0 and 1, unless said otherwise
 STEPS = 4
@@ -37,9 +38,12 @@ def label(amount: Float[Tensor, " b"] | float, count: int) -> Float[Tensor, " b"
 def looking_at(unet: UNet, small: Float[Tensor, "b c h w"], amount: Float[Tensor, " b"] | float) -> Network:
     """The U-Net as a network of large pictures; `small` is enlarged to their size already."""
 
+    patch = patch_of(unet.config, small.shape[1])
+
     def network(x: Tensor, timestep: Tensor) -> Tensor:
-        looked = torch.cat([x, small], dim=1).to(unet.conv_in.weight.dtype)
-        return unet(looked, timestep, class_labels=label(amount, len(x)).to(x.device)).to(x)
+        looked = F.pixel_unshuffle(torch.cat([x, small], dim=1), patch).to(unet.conv_in.weight.dtype)
+        made = unet(looked, timestep, class_labels=label(amount, len(x)).to(x.device))
+        return F.pixel_shuffle(made, patch).to(x)
 
     return network
 

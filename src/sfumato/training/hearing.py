@@ -48,10 +48,12 @@ def remembered(workshop: Workshop) -> Hearing:
 def states_of(workshop: Workshop) -> Float[Tensor, "n t d"]:
     """The text states of all captions, and last of the empty prompt; computed once and kept."""
 
+    _, captions = workshop.kept
+
     @torch.no_grad()
     def compute() -> Tensor:
         text = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
-        tokens = workshop.tokenizer.encode([*workshop.captions.texts, ""])
+        tokens = workshop.tokenizer.encode([*captions.texts, ""])
         batches = workshop.batches(len(tokens), "states")
         return torch.cat([text(tokens[some].to(workshop.team.device)).states.cpu() for some in batches])
 

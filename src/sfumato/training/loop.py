@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from types import FrameType
 
+import torch
 from torch import Tensor, nn
 
 from sfumato.errors import SfumatoError, TrainingError
 from sfumato.progress import Progress
+from sfumato.training.ahead import Ahead
 from sfumato.training.ema import Average
 from sfumato.training.optimizers import build
 from sfumato.training.recipe import Training
@@ -23,6 +25,7 @@ from sfumato.training.state import State
 from sfumato.training.team import Team
 
 MOST_ATTEMPTS = 5
+AHEAD = 3  # batches that are made beside a GPU while it learns
 
 
 class Interrupted(SfumatoError):
@@ -40,15 +43,21 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
     network = stage.objective
     state = State(network, build(network, plan), Average(network, plan.ema))
     model = team.wrap(network)
+    if run.settings.compile:
+        model = torch.compile(model)  # type: ignore[assignment]
     if not run.restore(state):
         run.keep(state)
     run.forget_after(state.step)
     gauge = Gauge(run.settings.log_every)
     progress.begin(name, plan.steps, state.step)
-    with stopping() as stop, closing(run):
+
+    def make(step: int, attempt: int) -> Batch:
+        return stage.batch(Draw(seed, name, step, plan.batch, team, attempt))
+
+    ahead = Ahead(make, plan.steps, AHEAD if team.device.type == "cuda" else 0)
+    with stopping() as stop, closing(run), ahead:
         while state.step < plan.steps:
-            batch = stage.batch(Draw(seed, name, state.step, plan.batch, team, state.attempt))
-            gauge.add(advance(state, model, batch, plan, team))
+            gauge.add(advance(state, model, ahead.take(state.step, state.attempt), plan, team))
             ended = state.step == plan.steps
             # alone at once; a team agrees where it talks anyway, or some would wait for others that are gone
             talks = gauge.is_due(state.step) or ended

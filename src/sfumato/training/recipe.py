@@ -155,6 +155,7 @@ class Upsampler(Training):
     stages: Count = 1  # upsamplers in a row, each of which enlarges `factor` times
     channels: Channels | None = None
     layers: Count | None = None
+    patch: Literal[1, 2, 4] = 1  # pixels a side that it takes together, where speed matters more than the last detail
     crop: Count = 64  # side of the pieces it is trained on, in final pixels
     augmentation: Annotated[float, Field(ge=0, le=1)] = 0.3  # most noise added to the small picture
 
@@ -186,6 +187,7 @@ class Run(Table):
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
+    compile: bool = False  # whether the networks are compiled, which pays back after minutes
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     keep: Count = 2  # checkpoints
     previews: Annotated[int, Field(ge=0)] = 4  # sample grids a stage
@@ -223,15 +225,17 @@ class Recipe(Table):
                 f"autoencoder.channels names {len(self.autoencoder.channels)} resolutions; a factor of "
                 f"{self.autoencoder.factor} has {self.autoencoder.factor.bit_length()}"
             )
-        if self.upsampler.crop % self.upsampler.factor:
-            raise ValueError(
-                f"upsampler.crop {self.upsampler.crop} is not a multiple of upsampler.factor {self.upsampler.factor}"
-            )
+        for name in ("factor", "patch"):
+            if self.upsampler.crop % getattr(self.upsampler, name):
+                raise ValueError(
+                    f"upsampler.crop {self.upsampler.crop} is not a multiple of "
+                    f"upsampler.{name} {getattr(self.upsampler, name)}"
+                )
         if "vectors" in self.stages and self.data.size % 2 ** (len(self.vectors.channels or ((),) * 4) - 1):
             raise ValueError(f"vectors.channels: pictures of {self.data.size} pixels cannot be halved that often")
         sides = {
             "denoiser": self.data.size // self.compression,
-            "upsampler": self.upsampler.crop,
+            "upsampler": self.upsampler.crop // self.upsampler.patch,
             "classifier": self.data.size,
             "restorer": self.data.size,
         }

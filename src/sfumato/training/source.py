@@ -20,7 +20,6 @@ from sfumato.training.team import Team
 AnyStore = Store | SceneStore
 
 WORKERS = 12  # processes that draw scenes, at most
-COMPOSED = ("latents", "pixels")  # ways that can learn from scenes; others keep something of each picture
 
 
 def open_store(data: str | Path, recipe: Recipe, cache: Path, team: Team, progress: Progress) -> AnyStore:
@@ -39,10 +38,6 @@ def open_store(data: str | Path, recipe: Recipe, cache: Path, team: Team, progre
 
 
 def _scenes(recipe: Recipe, team: Team) -> SceneStore:
-    if recipe.way not in COMPOSED:
-        raise RecipeError(
-            f"Scenes are too many for the way {recipe.way!r}, which keeps something of each; take {' or '.join(COMPOSED)}."
-        )
     sprites = pack(Path(recipe.data.sprites) if recipe.data.sprites else None).first(recipe.data.concepts)
     workers = min(WORKERS, (os.cpu_count() or 1) - 1) if team.device.type == "cuda" else 0
     return SceneStore(sprites, recipe.data.scenes, recipe.seed, team.device, workers)

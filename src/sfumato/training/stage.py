@@ -16,6 +16,7 @@ from sfumato.data.loader import Order, share
 from sfumato.data.scenes.store import SceneStore
 from sfumato.data.store import Store
 from sfumato.data.tokens import Tokenizer
+from sfumato.errors import RecipeError
 from sfumato.progress import Progress
 from sfumato.seeds import derived_seed
 from sfumato.training.captions import Captions, SceneCaptions
@@ -52,6 +53,16 @@ class Workshop:
     def is_kept(self) -> bool:
         """Whether the pictures are few enough for what is computed of each to be kept."""
         return isinstance(self.store, Store)
+
+    @property
+    def kept(self) -> tuple[Store, Captions]:
+        """The pictures and their captions, for stages that keep something of each.
+
+        Raises RecipeError where they are composed as they are asked for.
+        """
+        if isinstance(self.store, SceneStore) or isinstance(self.captions, SceneCaptions):
+            raise RecipeError(f"The way {self.recipe.way!r} keeps something of each picture; scenes are too many.")
+        return self.store, self.captions
 
     @property
     def weights(self) -> torch.dtype:

@@ -54,7 +54,9 @@ class Layers:
             return torch.cat([_deepened(getattr(part, name), deepest, nothing) for part in parts])
 
         background = torch.cat([part.background for part in parts])
-        return cls(background, column("concept", NOTHING), column("tint", NOTHING), column("flipped", 0), column("box", 1))
+        return cls(
+            background, column("concept", NOTHING), column("tint", NOTHING), column("flipped", 0), column("box", 1)
+        )
 
 
 def _deepened(rows: Tensor, layers: int, nothing: float) -> Tensor:

@@ -95,7 +95,8 @@ class Objective(nn.Module):
 
 def build(workshop: Workshop, recipe: Recipe) -> Stage:
     """The stage, with a new classifier that is told the level."""
-    plan, team, store, side = recipe.classifier, workshop.team, workshop.store, recipe.data.size
+    plan, team, side = recipe.classifier, workshop.team, recipe.data.size
+    store, _ = workshop.kept
     classes = Classes.of(store.captions, store.labels)
     truth = torch.tensor(classes.numbers(store.labels))
     size = plan.size or recipe.size

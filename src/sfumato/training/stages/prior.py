@@ -101,10 +101,12 @@ def vectors_of_pictures(workshop: Workshop, vae: VectorAutoencoder) -> Float[Ten
 def vectors_of_captions(workshop: Workshop, vae: VectorAutoencoder) -> Float[Tensor, "n d"]:
     """The vectors of all captions, and last of the empty prompt; of unit scale, computed once and kept."""
 
+    _, captions = workshop.kept
+
     @torch.no_grad()
     def compute() -> Tensor:
         text = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
-        tokens = workshop.tokenizer.encode([*workshop.captions.texts, ""])
+        tokens = workshop.tokenizer.encode([*captions.texts, ""])
         batches = workshop.batches(len(tokens), "vectors of captions")
         return torch.cat([vae.vector(text(tokens[some].to(workshop.team.device)).projected).cpu() for some in batches])
 

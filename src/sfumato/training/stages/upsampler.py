@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,19 +56,19 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
     name, factor = ways.numbered("upsampler", number), plan.factor
     small = recipe.data.size * factor ** (number - 1)
     crop = min(plan.crop // factor, small)  # side of the piece of the small picture
-    again = None
-    if number == 1 and (part := next((CODERS[stage] for stage in recipe.stages if stage in CODERS), None)):
-        again = reconstructions(workshop, part)
+    part = next((CODERS[stage] for stage in recipe.stages if stage in CODERS), None) if number == 1 else None
+    again = reconstructions(workshop, part) if part else None
     size = plan.size or recipe.size
     widths = plan.channels or sizes.channels(
-        sizes.UPSAMPLER, size, min(len(sizes.UPSAMPLER[size]), sizes.resolutions(crop * factor))
+        sizes.UPSAMPLER, size, min(len(sizes.UPSAMPLER[size]), sizes.resolutions(crop * factor // plan.patch))
     )
     layout = upsampler_config(
         widths,
         layers=plan.layers or sizes.UPSAMPLER_LAYERS[size],
         class_embed_type="timestep",
         num_class_embeds=None,
-        sample_size=small * factor,
+        sample_size=small * factor // plan.patch,
+        patch=plan.patch,
     )
     with workshop.first_weights(name):
         unet = initialise(UNet(layout)).to(team.device)
@@ -78,7 +79,7 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
         """The small pictures, as the upsampler will meet them."""
         if again is None:
             return store.batch(some, small, flips)
-        seen = again[some].float() / 127.5 - 1
+        seen = again(some)
         return seen if flips is None else torch.where(flips[:, None, None, None], seen.flip(-1), seen)
 
     def batch(draw: Draw) -> Batch:
@@ -115,19 +116,25 @@ def _cut(pictures: Tensor, corner: Tensor, side: int) -> Tensor:
     return torch.stack(pieces)
 
 
-def reconstructions(workshop: Workshop, part: str) -> Tensor:
-    """All pictures after a way through the autoencoder `part`, 0 to 255 (n, 3, h, w); computed once and kept.
+def reconstructions(workshop: Workshop, part: str) -> Callable[[Tensor], Tensor]:
+    """Pictures by their numbers after a way through the autoencoder `part`, (b, 3, h, w) on the CPU.
 
-    At work the upsampler sees decoded latents; here it learns what they lack.
+    At work the upsampler sees decoded latents; here it learns what they lack. They are computed once and kept, as
+    bytes, or again each time where they are too many.
     """
     vae = load_part(workshop.folder, part).to(workshop.team.device)
 
     @torch.no_grad()
-    def compute() -> Tensor:
-        parts = []
-        for some in workshop.batches(len(workshop.store), "reconstructions"):
-            pictures = workshop.store.batch(some, workshop.recipe.data.size).to(workshop.team.device)
-            parts.append(((vae(pictures)[0].clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
-        return torch.cat(parts)
+    def again(some: Tensor) -> Tensor:
+        pictures = workshop.store.batch(some, workshop.recipe.data.size).to(workshop.team.device)
+        return vae(pictures)[0].clamp(-1, 1).cpu()
 
-    return kept(workshop, "reconstructions", [part], compute)
+    if not workshop.is_kept:
+        return again
+
+    def compute() -> Tensor:
+        batches = workshop.batches(len(workshop.store), "reconstructions")
+        return torch.cat([((again(some) + 1) * 127.5).round().byte() for some in batches])
+
+    every = kept(workshop, "reconstructions", [part], compute)
+    return lambda some: every[some].float() / 127.5 - 1
