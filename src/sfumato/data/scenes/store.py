@@ -55,6 +55,13 @@ class SceneStore:
     def __len__(self) -> int:
         return self.count
 
+    def __enter__(self) -> SceneStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._workers:
+            self._workers.shutdown(cancel_futures=True)
+
     def batch(
         self, indices: Int64[Tensor, " b"], size: int, flips: Bool[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b 3 size size"]:

@@ -1,0 +1,74 @@
+"""Training from scenes that are composed as they are asked for, by every network that a denoiser may be."""
+
+import pytest
+import torch
+
+import sfumato
+from sfumato.data.scenes.sprites import shapes
+from sfumato.errors import RecipeError
+from sfumato.training.train import train
+
+TINY = [
+    "data.size=16",
+    "data.length=16",
+    "data.vocabulary=700",
+    "data.scenes=200",
+    "data.flip=false",
+    "autoencoder.factor=2",
+    "autoencoder.channels=[8, 8]",
+    "autoencoder.steps=2",
+    "autoencoder.batch=4",
+    "clip.width=64",
+    "clip.layers=1",
+    "clip.steps=2",
+    "clip.batch=4",
+    "denoiser.width=64",
+    "denoiser.layers=1",
+    "denoiser.channels=[8, 16]",
+    "denoiser.steps=2",
+    "denoiser.batch=4",
+    "upsampler.factor=4",
+    "upsampler.patch=4",
+    "upsampler.channels=[8, 16]",
+    "upsampler.steps=2",
+    "upsampler.batch=2",
+    "run.previews=1",
+    "run.precision='float32'",
+]
+
+
+@pytest.fixture(scope="module")
+def sprites(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sprites") / "shapes.png"
+    shapes().save(path)
+    return path
+
+
+def trained(out, sprites, *settings):
+    train("scenes", out, "pictures", [*TINY, f"data.sprites={str(sprites)!r}", *settings], quiet=True)
+    return sfumato.load(out)
+
+
+@pytest.mark.parametrize("way", ["latents", "pixels"])
+@pytest.mark.parametrize("network", ["pixart", "sd3", "flux", "unet"])
+def test_a_model_of_scenes_paints(network, way, sprites, tmp_path):
+    pipeline = trained(tmp_path / "model", sprites, f"denoiser.network={network}", f"way={way}")
+    result = pipeline(["a red circle", "two stars"], seed=1, num_inference_steps=2)
+    assert [picture.size for picture in result.pictures] == [(64, 64)] * 2
+    assert pipeline.base_size == 16
+    assert pipeline("two stars", seed=1, num_inference_steps=2).pictures[0].tobytes() != result.pictures[0].tobytes()
+    again = pipeline("two stars", seed=1, num_inference_steps=2)  # alone, the same as in a batch
+    assert again.pictures[0].tobytes() == result.pictures[1].tobytes()
+
+
+def test_words_that_learn_on_end_elsewhere_than_those_of_clip(sprites, tmp_path):
+    flow = ["denoiser.network=flux", "denoiser.process=flow", "denoiser.prediction=velocity", "upsampler.factor=1"]
+    left = trained(tmp_path / "left", sprites, *flow).model.text_encoder.state_dict()
+    learned = trained(tmp_path / "learned", sprites, *flow, "denoiser.train_words=true").model.text_encoder.state_dict()
+    changed = {name for name in left if not torch.equal(left[name], learned[name])}
+    assert "text_model.embeddings.token_embedding.weight" in changed
+
+
+def test_what_keeps_something_of_each_picture_takes_no_scenes(sprites, tmp_path):
+    with pytest.raises(RecipeError, match="scenes"):
+        train("scenes", tmp_path / "out", "cold", [f"data.sprites={str(sprites)!r}", "clip.steps=1"], quiet=True)
