@@ -1,45 +1,28 @@
-"""How fast scenes become pictures, on the device at hand: scenes a second at 64 and at 256 pixels a side.
+"""How fast scenes come: written, laid out and captioned on one core, and composed to pictures on the device at hand.
 
-    python benchmarks/scenes.py [--pack PACK] [--batch 256] [--threads 1]
+    python benchmarks/scenes.py [--pack PACK] [--batch BATCH] [--threads 1]
 
-The scenes have one to five things, every fifth in a colour of its own, before all backgrounds. Times are the best of
-five, from scenes as arrays (`Layers`, as worker processes hand them over) to pictures on the device; packing is told
-apart. Without `--pack` the sprites are those of the installed font, else shapes.
+The scenes are those of the training stream. *Written* is a scene with one caption; *packed* is scenes as arrays, which
+is what worker processes hand over; *composed* is from these arrays to pictures on the device, the best of five.
+Without `--pack` the sprites are those of the installed font, else shapes.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from sfumato.data.scenes.colours import BACKGROUNDS, TINTS
 from sfumato.data.scenes.compose import compose, pack_scenes
-from sfumato.data.scenes.scene import Scene, Thing
+from sfumato.data.scenes.scene import Scene
 from sfumato.data.scenes.sprites import pack
+from sfumato.data.scenes.stream import Scenes
 
 SIZES = (64, 256)
-COUNTS = (1, 1, 2, 2, 2, 3, 3, 5)  # how many things scenes have
-COLOURS = (*[None] * 4 * len(TINTS), *TINTS)
-
-
-def scene(rng: random.Random, concepts: int) -> Scene:
-    things = tuple(
-        Thing(
-            rng.randrange(concepts),
-            rng.uniform(0.2, 0.8),
-            rng.uniform(0.2, 0.8),
-            rng.uniform(0.2, 0.6),
-            rng.choice(COLOURS),
-            rng.random() < 0.05,
-        )
-        for _ in range(rng.choice(COUNTS))
-    )
-    return Scene(rng.choice(list(BACKGROUNDS)), things)
+PIXELS = {"cpu": 256 * 64**2, "cuda": 4096 * 64**2}  # of one batch
 
 
 def seconds(work: Callable[[], object], device: torch.device, times: int = 5) -> float:
@@ -55,6 +38,15 @@ def seconds(work: Callable[[], object], device: torch.device, times: int = 5) ->
     return best
 
 
+def written(stream: Scenes, count: int) -> tuple[list[Scene], float]:
+    """So many scenes, and how long they took with a caption each."""
+    began = time.perf_counter()
+    scenes = [stream.scene(number) for number in range(count)]
+    for number, scene in enumerate(scenes):
+        stream.told(scene, number)
+    return scenes, time.perf_counter() - began
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--pack", type=Path)
@@ -63,19 +55,20 @@ def main() -> None:
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sprites = pack(given.pack)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, threads: {given.threads}"
-    sprites, rng = pack(given.pack), random.Random(0)
-    print(f"{name}; {len(sprites.concepts)} concepts of {sprites.origin}")
+    print(f"{name}; {len(sprites.concepts)} concepts: {sprites.origin}")
     for size in SIZES:
-        batch = given.batch or (2048 * 64 // size if device.type == "cuda" else 256 * 64 // size)
-        scenes = [scene(rng, len(sprites.concepts)) for _ in range(batch)]
+        batch = given.batch or PIXELS[device.type] // size**2
+        scenes, writing = written(Scenes(sprites, seed=size), batch)
         layers = pack_scenes(scenes)
         packing = seconds(lambda: pack_scenes(scenes), device)  # noqa: B023
         composing = seconds(lambda: compose(layers, sprites, size, device), device)  # noqa: B023
-        print(
-            f"{size} x {size}, {batch} at once: {batch / composing:,.0f} scenes/s composed, "
-            f"{batch / packing:,.0f} scenes/s packed"
-        )
+        rates = [
+            f"{batch / taken:,.0f} {what}"
+            for what, taken in (("written", writing), ("packed", packing), ("composed", composing))
+        ]
+        print(f"{size} x {size}, {batch} at once, scenes a second: {', '.join(rates)}")
 
 
 if __name__ == "__main__":

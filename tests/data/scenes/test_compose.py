@@ -95,7 +95,7 @@ def test_upside_down_turns_the_thing_and_not_its_place(pack: Pack) -> None:
 @pytest.mark.parametrize("side", [0.1, 0.3, 0.5, 0.9])
 def test_coverage_spreads_a_sprite_exactly_over_the_pixels_it_covers(side: float) -> None:
     for size in (64, 256):
-        shares = coverage(torch.tensor([0.5]), torch.tensor([side]), size, 128)[0]
+        shares = coverage(torch.tensor([size / 2]), torch.tensor([side * size]), size, 128)[0]
         assert shares.sum() == pytest.approx(side * size, rel=1e-3)
         centres = (torch.arange(size) + 0.5) / size
         inside = (centres - 0.5).abs() < side / 2 - 1.5 / size - side / 128
