@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato import __version__
+from sfumato.cli.evaluate import evaluate
 from sfumato.cli.export import export
 from sfumato.cli.generate import generate
 from sfumato.cli.info import info
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, restore, replay, train, tune_steps, export, info):
+for command in (generate, restore, replay, train, evaluate, tune_steps, export, info):
     app.command()(command)
 
 
