@@ -18,12 +18,10 @@ def evaluate(
     count: Annotated[int | None, typer.Option("-n", "--count", min=2, help="How many pictures are made.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; the next ones have seed + 1, ...")] = 0,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; else the model's own.")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="How strongly the prompt steers; else the model's own.")
-    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strongly the prompt steers; else the model's.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for metrics.json and the pictures; else MODEL-evaluation."),
+        typer.Option("--out", "-o", help="Folder for metrics.json and pictures; else MODEL-evaluation."),
     ] = None,
     device: DeviceOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
