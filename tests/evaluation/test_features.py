@@ -146,7 +146,8 @@ def test_what_is_no_network_is_refused_by_name(tmp_path, clip):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(CheckpointError, match="is of 'bert'"):
         feature_network(str(tmp_path), DIGITS, CPU)
-    (tmp_path / "config.json").write_text('{"model_type": "clip", "vision_config": {"hidden_size": 64}}')
+    other = {"model_type": "clip", "vision_config": VISION | {"image_size": 64}, "projection_dim": 24}
+    (tmp_path / "config.json").write_text(json.dumps(other))
     (tmp_path / "model.safetensors").write_bytes((clip[1] / "model.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         feature_network(str(tmp_path), DIGITS, CPU)
