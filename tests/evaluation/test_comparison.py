@@ -12,6 +12,7 @@ from sfumato.errors import CheckpointError, DataError
 from sfumato.evaluation import comparison, scores
 from sfumato.evaluation.comparison import compare
 from sfumato.evaluation.features import FeatureNetwork
+from sfumato.evaluation.folders import usual_folder
 from sfumato.evaluation.measures import MEASURES
 from sfumato.evaluation.real import real_pictures
 from sfumato.pipelines.keepsake import read_recipe
@@ -140,3 +141,12 @@ def test_a_network_without_words_gives_no_clip_score():
 def test_groups_with_too_few_pictures_tell_no_diversity():
     assert scores.diversity_scores([torch.randn(3, 5)]) == {}
     assert set(scores.diversity_scores([torch.randn(3, 5), torch.randn(7, 5)])) == {"diversity", "different"}
+
+
+def test_the_usual_folder_lies_here_whatever_a_model_is_called(tmp_path, monkeypatch):
+    (tmp_path / "my model").mkdir()
+    (tmp_path / "my model" / "model_index.json").write_text("{}")
+    assert str(usual_folder(tmp_path / "my model")) == "my-model-evaluation"
+    monkeypatch.chdir(tmp_path / "my model")
+    assert str(usual_folder(".")) == "my-model-evaluation"
+    assert str(usual_folder("digits")) == "digits-evaluation"

@@ -22,6 +22,7 @@ from sfumato.errors import DataError
 from sfumato.evaluation import scores
 from sfumato.evaluation.feature_networks import OURS, feature_network
 from sfumato.evaluation.features import FeatureNetwork
+from sfumato.evaluation.folders import usual_folder
 from sfumato.evaluation.measures import MEASURES
 from sfumato.evaluation.real import Real, real_pictures
 from sfumato.evaluation.there_and_back import Lossy, there_and_back
@@ -82,7 +83,7 @@ def compare(
     pipeline = Pipeline.load(model, device)
     pipeline.pictures_a_pass = max(TOGETHER, pipeline.pictures_a_pass)
     network = feature_network(features, pipeline.model.folder, pipeline.model.device)
-    folder = out or Path(f"{Path(pipeline.model.source).name or pipeline.model.name}-evaluation")
+    folder = out or usual_folder(model)
     settings = {"num_inference_steps": steps, "guidance_scale": guidance}
     with tempfile.TemporaryDirectory() as cache, Progress(quiet) as progress:
         source = _data_of(pipeline, data)

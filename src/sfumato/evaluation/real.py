@@ -17,7 +17,7 @@ from sfumato.evaluation.features import TOGETHER
 from sfumato.seeds import derived_seed
 
 USUALLY = 256  # pictures that are compared
-MOST_KNOWN = 50_000  # pictures that made ones are looked for among
+MOST_KNOWN = 20_000  # pictures that made ones are looked for among
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def test_an_evaluation_gives_its_pictures_different_prompts_first(tmp_path):
     folder = evaluated(tmp_path / "model" / "evaluation")
     (folder / "pictures" / "00003.png").write_bytes(b"no picture")
     picture().save(folder / "pictures" / "00004.png")  # without a recipe
-    (one,) = evaluations(tmp_path / "model", "nothing-here", [])
+    (one,) = evaluations(tmp_path / "model", tmp_path / "nothing-here", [])
     assert [(s.prompt, s.seed) for s in one.samples(9)] == [("a", 0), ("b", 1), ("a", 2)]
     assert [(s.prompt, s.seed) for s in one.samples(1)] == [("a", 0)]
     assert len(one.reconstructions()) == 1
@@ -173,9 +173,9 @@ def test_an_evaluation_gives_its_pictures_different_prompts_first(tmp_path):
 
 def test_a_folder_without_an_evaluation_is_refused_only_where_it_was_named(tmp_path):
     (tmp_path / "other.json").write_text('{"kind": "else"}')
-    assert evaluations(tmp_path, "nothing-here", []) == []
+    assert evaluations(tmp_path, tmp_path / "nothing-here", []) == []
     with pytest.raises(CheckpointError, match="holds no evaluation"):
-        evaluations(tmp_path, "m", [tmp_path])
+        evaluations(tmp_path, tmp_path / "nothing-here", [tmp_path])
 
 
 def test_curves_are_read_in_the_order_of_stages_without_broken_lines(tmp_path):

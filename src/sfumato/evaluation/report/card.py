@@ -13,6 +13,7 @@ from PIL import Image
 
 from sfumato.checkpoints.folder import load_lineage
 from sfumato.data.digits import WORDS
+from sfumato.evaluation.folders import usual_folder
 from sfumato.evaluation.report.evaluations import GENERAL, SCENES, Evaluation, Sample, evaluations
 from sfumato.evaluation.report.limits import known_limits
 from sfumato.evaluation.report.training_curves import Curves, training_curves
@@ -60,7 +61,7 @@ def card(
     folder = path if path.is_dir() else path.parent / path.stem
     lineage = load_lineage(path)
     name = str(lineage.get("name", called(model, path)))
-    found = evaluations(folder, name, evaluated)
+    found = evaluations(folder, usual_folder(model), evaluated)
     samples = [] if prompts else [sample for one in reversed(found) for sample in one.samples(most)][:most]
     wanted = list(prompts) or ([] if samples else known_prompts(folder, lineage, most))
     if wanted:

@@ -56,12 +56,12 @@ class Evaluation:
         return [(a, b) for a, b in pairs if a and b]
 
 
-def evaluations(model: Path, name: str, given: Sequence[Path]) -> list[Evaluation]:
-    """Those that are given; else those in the model's folder and in NAME-evaluation here.
+def evaluations(model: Path, usual: Path, given: Sequence[Path]) -> list[Evaluation]:
+    """Those that are given; else that in the model's folder, and that in the `usual_folder` of its evaluations.
 
     Raises CheckpointError when a given folder holds none.
     """
-    looked = given or [model / "evaluation", Path(f"{name}-evaluation")]
+    looked = given or [model / "evaluation", usual]
     found = [Evaluation(folder, _metrics(folder)) for folder in looked]
     for one in found:
         if given and not one.metrics:
