@@ -129,11 +129,13 @@ def test_precision_and_recall_change_places_with_the_sides():
 
 
 def test_precision_is_that_of_the_definition():
-    a, b = normal(25, 3, 1), 1.5 * normal(20, 3, 2)
+    a, b = 2 * normal(60, 3, 1), 1.5 * normal(20, 3, 2)
     apart = np.linalg.norm(b.numpy()[:, None] - b.numpy()[None], axis=2)
-    reach = np.sort(apart, axis=1)[:, 3]  # its own place is the first
-    within = np.linalg.norm(a.numpy()[:, None] - b.numpy()[None], axis=2) <= reach
-    assert coverage(a, b).precision == pytest.approx(within.any(1).mean())
+    between = np.linalg.norm(a.numpy()[:, None] - b.numpy()[None], axis=2)
+    shares = [(between <= np.sort(apart, axis=1)[:, k]).any(1).mean() for k in (1, 2, 3)]  # its own place is 0
+    assert shares[0] < shares[1] < shares[2]
+    assert [coverage(a, b, k).precision for k in (1, 2, 3)] == pytest.approx(shares)
+    assert coverage(a, b) == coverage(a, b, 3)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
