@@ -62,6 +62,15 @@ def test_training_pictures_that_are_the_data_themselves_are_refused(squares, tmp
         real_pictures(str(squares), str(squares), 16, 4, 0, tmp_path)
 
 
+def test_too_few_pictures_are_told_before_any_is_made(squares, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    for file in sorted(squares.iterdir())[:14]:
+        (few / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DataError, match="has 7 usable pictures; to compare with them takes at least 8"):
+        real_pictures(str(few), None, 16, 3, 0, tmp_path)
+
+
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
@@ -91,7 +100,12 @@ def test_what_was_measured_is_written_with_its_pictures_and_their_recipes(digits
 
 
 def test_a_folder_is_measured_again_with_the_same_numbers(squares, tmp_path):
+    (tmp_path / "a" / "pictures").mkdir(parents=True)
+    for name in ("00009.png", "mine.png"):
+        (tmp_path / "a" / "pictures" / name).touch()
     one, two = (compare("digits", str(squares), count=4, out=tmp_path / name, **QUICK) for name in "ab")
+    left = sorted(path.name for path in (tmp_path / "a" / "pictures").iterdir())
+    assert left == ["00000.png", "00001.png", "00002.png", "00003.png", "mine.png"]
     assert one.metrics["scores"] == two.metrics["scores"]
     assert one.metrics["data"] | {"source": ""} == {
         "source": "",

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato import __version__
-from sfumato.checkpoints.files import write, write_json
+from sfumato.checkpoints.files import storage_errors, write, write_json
 from sfumato.checkpoints.folder import load_lineage
 from sfumato.data.pictures import from_images, grid, open_picture, to_image
 from sfumato.errors import DataError
@@ -83,31 +83,25 @@ def compare(
     pipeline = Pipeline.load(model, device)
     pipeline.pictures_a_pass = max(TOGETHER, pipeline.pictures_a_pass)
     network = feature_network(features, pipeline.model.folder, pipeline.model.device)
-    folder = out or usual_folder(model)
+    folder, source = out or usual_folder(model), _data_of(pipeline, data)
     settings = {"num_inference_steps": steps, "guidance_scale": guidance}
     with tempfile.TemporaryDirectory() as cache, Progress(quiet) as progress:
-        source = _data_of(pipeline, data)
         real = real_pictures(source, training, pipeline.final_size, count, seed, Path(cache))
         requests = _requests(pipeline, real.captions, seed, settings)
+        _forget_pictures(folder / PICTURES)
         made = scores.seen(_made(pipeline, requests, progress, folder / PICTURES), network)
-        few = _distinct(requests)[:PROMPTS_AGAIN]
-        again = [replace(one, seed=one.seed + len(requests) * (k + 1)) for one in few for k in range(scores.SEEDS)]
-        seeds = scores.seen(_made(pipeline, again, progress), network).features.unflatten(0, (-1, scores.SEEDS))
+        again = scores.seen(_made(pipeline, _other_seeds(requests), progress), network)
         progress.say(f"Measuring by {network.name}.")
-        told = _scores(real, made, seeds, network, there_and_back(pipeline, real.pictures, folder / RECONSTRUCTIONS))
+        lossy = there_and_back(pipeline, real.pictures, folder / RECONSTRUCTIONS)
+        told = _scores(real, made, again.features.unflatten(0, (-1, scores.SEEDS)), network, lossy)
         _save_sheet(folder, real)
+        data_told = _told_of(real, source)
     metrics = {
         "kind": "general",
         "sfumato_version": __version__,
         "model": {"name": pipeline.model.name, "fingerprint": pipeline.model.fingerprint()},
         "features": {"name": network.name, "given": features, "width": made.features.shape[1], "side": network.side},
-        "data": {
-            "source": Path(source).name,
-            "fingerprint": real.pictures.store.fingerprint,
-            "pictures": len(real.pictures),
-            "known": len(real.known),
-            "known_are": "training pictures" if real.trained_on else "other pictures of the data",
-        },
+        "data": data_told,
         "settings": {"seed": seed, **{key: getattr(requests[0], key) for key in settings}},
         "seconds": round(time.monotonic() - began, 1),
         "scores": told,
@@ -133,12 +127,30 @@ def _requests(pipeline: Pipeline, captions: Sequence[str], seed: int, settings: 
     return [replace(plan, prompt=caption, seed=seed + place) for place, caption in enumerate(captions)]
 
 
-def _distinct(requests: Sequence[Request]) -> list[Request]:
-    """The first request of each prompt."""
+def _other_seeds(requests: Sequence[Request]) -> list[Request]:
+    """The first few prompts, each with several seeds that no other request has."""
     first: dict[str, Request] = {}
     for request in requests:
         first.setdefault(request.prompt, request)
-    return list(first.values())
+    few = list(first.values())[:PROMPTS_AGAIN]
+    return [replace(one, seed=one.seed + len(requests) * (k + 1)) for one in few for k in range(scores.SEEDS)]
+
+
+def _told_of(real: Real, source: str) -> dict[str, Any]:
+    return {
+        "source": Path(source).name,
+        "fingerprint": real.pictures.store.fingerprint,
+        "pictures": len(real.pictures),
+        "known": len(real.known),
+        "known_are": "training pictures" if real.trained_on else "other pictures of the data",
+    }
+
+
+def _forget_pictures(folder: Path) -> None:
+    """Remove those of an earlier evaluation in the same place, which may have been more."""
+    with storage_errors(folder):
+        for file in folder.glob("[0-9]" * 5 + ".png"):
+            file.unlink()
 
 
 def _made(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sfumato.data.store import Store, prepare
 from sfumato.errors import DataError
+from sfumato.evaluation.coverage import NEIGHBOURS
 from sfumato.evaluation.features import TOGETHER
 from sfumato.seeds import derived_seed
 
@@ -75,7 +76,7 @@ def real_pictures(
         seed: of the choice.
         cache: folder for the decoded pictures.
 
-    Raises DataError when there are no usable pictures.
+    Raises DataError when there are too few usable pictures.
     """
     held_out = data == "digits"
     store = prepare(data, size, cache, split="test" if held_out else "all")
@@ -83,6 +84,9 @@ def real_pictures(
     chance = random.Random(derived_seed(seed, "real pictures"))
     order = chance.sample(range(len(store)), len(store))
     count = min(count or min(USUALLY, len(store) if trained else (len(store) + 1) // 2), len(store))
+    if count <= NEIGHBOURS:
+        least = (NEIGHBOURS + 1) * (1 if trained else 2)
+        raise DataError(f"{data} has {len(store)} usable pictures; to compare with them takes at least {least}.")
     chosen, left = order[:count], order[count:]
     captions = [chance.choice(store.captions[i]) for i in chosen]
     if trained:

@@ -14,7 +14,7 @@ from torch import Tensor
 from sfumato.checkpoints.files import write
 from sfumato.data.pictures import to_image
 from sfumato.evaluation.real import Part
-from sfumato.evaluation.reconstruction import psnr, ssim
+from sfumato.evaluation.reconstruction import WINDOW, psnr, ssim
 from sfumato.pipelines.autoencoding import latents_of, pictures_of
 from sfumato.pipelines.text_to_image import Pipeline
 
@@ -31,13 +31,15 @@ class Lossy(NamedTuple):
 
 @torch.inference_mode()
 def there_and_back(pipeline: Pipeline, pictures: Part, folder: Path) -> Lossy | None:
-    """Measure the autoencoder at the size that it was trained for, and keep a few pairs; None for a model without one.
+    """Measure the autoencoder at the size that it was trained for, and keep a few pairs.
 
+    None for a model without one, or of pictures smaller than SSIM's window.
     PSNR is that of the mean squared error of each picture, then the mean over pictures.
     """
-    if "vae" not in pipeline.model.parts:
+    side = pipeline.base_size
+    if "vae" not in pipeline.model.parts or side < WINDOW:
         return None
-    autoencoder, side = pipeline.model.vae, pipeline.base_size
+    autoencoder = pipeline.model.vae
     levels, likeness = [], []
     few = Part(pictures.store, pictures.chosen[:MOST])
     for number, batch in enumerate(few.batches()):

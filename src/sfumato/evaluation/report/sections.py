@@ -33,7 +33,11 @@ def samples(card: Card) -> str:
 
 
 def scenes(card: Card) -> str:
-    """Faithfulness on composed scenes: each category on seen and on held-out combinations."""
+    """Faithfulness on composed scenes, each category on seen and on held-out combinations.
+
+    The metrics hold {"overall": shares, "categories": {name: shares}} with shares such as {"seen": 0.97, "held_out":
+    0.95}, each a number from 0 to 1, or a table with that number as its "score"; other columns follow those two.
+    """
     if not card.scenes or not isinstance(card.scenes.get("categories"), Mapping):
         return ""
     categories = {str(k): v for k, v in card.scenes["categories"].items() if isinstance(v, Mapping)}
