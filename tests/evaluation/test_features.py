@@ -143,6 +143,8 @@ def test_inception_is_refused_with_what_to_do(name):
 def test_what_is_no_network_is_refused_by_name(tmp_path, clip):
     with pytest.raises(CheckpointError, match=r"no features 'nowhere'.*ours"):
         feature_network("nowhere", DIGITS, CPU)
+    with pytest.raises(CheckpointError, match="holds no network that sees pictures"):
+        feature_network(str(tmp_path), DIGITS, CPU)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(CheckpointError, match="is of 'bert'"):
         feature_network(str(tmp_path), DIGITS, CPU)

@@ -59,6 +59,8 @@ def feature_network(which: str, model: Path, device: torch.device) -> FeatureNet
         raise CheckpointError(f"There are no features {which!r:.300}. {_what_there_is()}")
     if has_part(path, "image_encoder"):
         return _of_model(path, device)
+    if not (path / "config.json").is_file():
+        raise CheckpointError(f"{path} holds no network that sees pictures. {_what_there_is()}")
     config = read_json(path / "config.json")
     if is_whole_clip(config):
         return _whole_clip(path, device)
