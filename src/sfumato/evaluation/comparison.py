@@ -74,7 +74,7 @@ def compare(
         quiet: show no progress.
 
     Returns:
-        What was measured. Equal arguments give equal numbers on one machine.
+        What was measured. On one CPU equal arguments give equal numbers.
 
     Raises:
         DataError: no usable pictures, or too few; CheckpointError: no such model or feature network.

@@ -28,7 +28,7 @@ def samples(card: Card) -> str:
         )
         for sample in card.samples
     ]
-    note = "As they came, none chosen by hand: the model, the prompt and the seed make each again."
+    note = "As they came, none chosen by hand."
     return section("Pictures", f'<div class="pictures">{"".join(figures)}</div>' if figures else "", note=note)
 
 
