@@ -80,7 +80,7 @@ def _what_there_is() -> str:
 def _no_inception(which: str) -> str:
     return (
         f"{which}: Inception is passed on as a program or a pickle, which are not opened, and its network comes with "
-        "torchvision, which sfumato does not use. Give the folder of a CLIP or DINOv2 instead; distances by DINOv2 agree "
+        "torchvision, which sfumato does not use. Give the folder of a CLIP or DINOv2 instead; those by DINOv2 agree "
         "better with people's eyes (Stein et al. 2023). For an FID that others report, give the saved pictures to "
         "their own program."
     )
