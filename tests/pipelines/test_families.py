@@ -1,6 +1,7 @@
 """Models of other makers run here: the same latents and pictures as their own library gives."""
 
 import sys
+import warnings
 
 import diffusers
 import numpy as np
@@ -14,7 +15,7 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last
 from sfumato.errors import PromptError
-from sfumato.pipelines.text_to_image import Pipeline
+from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
 
 PROMPT, NEGATIVE = "a photo of a cat", "blurry"
 FAMILIES = {  # with the solver that their scheduler is
@@ -89,6 +90,21 @@ def test_flux_gives_the_latents_and_the_picture_of_diffusers(saved, name):
     length = 512 if name == "flux" else 256
     expected = theirs(PROMPT, latents=packed, max_sequence_length=length, **told, **settings).images[0]
     close(ours(PROMPT, seed=3, solver="euler", spacing="own", **told, **settings).pictures[0], expected)
+
+
+HEARD = {"pixart_alpha": 120, "pixart": 300, "sd3": 256, "flux_schnell": 256, "flux": 512}
+
+
+@pytest.mark.parametrize(("name", "tokens"), HEARD.items())
+def test_what_t5_does_not_see_of_a_prompt_is_named(saved, name, tokens):
+    _, folder = saved(name)
+    ours = Pipeline.load(folder, device="cpu")
+    fits = "cat " * (tokens - 4) + "(cat:1.2) cat"  # a space before a bracket is a token, and so is the end
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        next(ours.run(ours.requests(fits, num_inference_steps=1, width=32, height=24)))
+    with pytest.warns(PromptWarning, match=f"{tokens} tokens that T5 reads; left out is: ' of a photo'"):
+        next(ours.run(ours.requests(f"{fits} of a photo", num_inference_steps=1, width=32, height=24)))
 
 
 def test_a_model_that_guides_itself_takes_a_scale_and_no_negative_prompt(saved):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import tokenizers
@@ -43,12 +44,24 @@ class T5Tokenizer:
 
     def numbers(self, text: str) -> list[list[int]]:
         """The token numbers of a text, one by one, without the end."""
-        clean = text.encode("utf-8", errors="replace").decode("utf-8")
-        return [[number] for number in self._tokenizer.encode(clean, add_special_tokens=False).ids]
+        return [[number] for number in self._encoded(text).ids]
+
+    def truncated(self, texts: Iterable[str], length: int) -> str | None:
+        """What an encoder of `length` tokens does not see of texts one after the other; None when it sees all."""
+        room, lost = self.frame(length).room, ""
+        for text in texts:
+            starts = [start for start, _ in self._encoded(text).offsets]
+            lost += text[starts[room] :] if len(starts) > room else ""
+            room = max(room - len(starts), 0)
+        return lost or None
 
     def frame(self, length: int) -> Frame:
         """How they are laid out for an encoder of `length` tokens."""
         return Frame(length, None, self.end_id, self.pad_id, endless=True)
+
+    def _encoded(self, text: str) -> tokenizers.Encoding:
+        clean = text.encode("utf-8", errors="replace").decode("utf-8")
+        return self._tokenizer.encode(clean, add_special_tokens=False)
 
 
 def _converted(folder: Path) -> tokenizers.Tokenizer:

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from sfumato import __version__
 from sfumato.data.pictures import to_image
-from sfumato.data.prompts import parse
 from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
@@ -34,6 +33,7 @@ from sfumato.pipelines.memory.room import free, require_room
 from sfumato.pipelines.model import Model, require_fingerprint
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
+from sfumato.pipelines.unheard import unheard
 from sfumato.pipelines.upsampling import upsample
 from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
@@ -195,7 +195,8 @@ class Pipeline:
         """Generate a batch of requests that differ in prompt and seed at most."""
         batch = self.batch(requests)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
-            self._warn(text, batch.plan.prompt_syntax)
+            for message in unheard(self.model, text, batch.plan.prompt_syntax):
+                warnings.warn(PromptWarning(message), stacklevel=2)
         self._require_room(batch, requests)
         try:
             for painting in self.paintings(batch):
@@ -303,21 +304,6 @@ class Pipeline:
             near = max(unit, round(side / unit) * unit)
             raise PromptError(f"{name} {side} is not a multiple of {unit} pixels, as this model needs; try {near}.")
         return side // upsampling
-
-    def _warn(self, prompt: str, syntax: str) -> None:
-        if not self.model.tokenizers:
-            return
-        tokenizer = self.model.tokenizer
-        pieces = (piece for branch in parse(prompt, syntax) for chunk in branch.chunks for piece in chunk)
-        unknown = [word for piece in pieces for word in tokenizer.unknown_words(piece.text)]
-        if unknown:
-            words = ", ".join(f'"{word}"' for word in dict.fromkeys(unknown))
-            message = f"The model {self.model.name} never saw these words in training: {words}. It will guess."
-            warnings.warn(PromptWarning(message), stacklevel=2)
-        lost = tokenizer.truncated(prompt) if syntax == "diffusers" else None
-        if lost:
-            message = f"The prompt is longer than the {tokenizer.length} tokens that are read; left out is: {lost!r}"
-            warnings.warn(PromptWarning(message), stacklevel=2)
 
 
 def _images(painting: Painting) -> list[Image.Image]:

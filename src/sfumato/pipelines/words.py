@@ -22,9 +22,8 @@ from sfumato.pipelines.model import Model
 from sfumato.pipelines.readers import tokenizer_of
 from sfumato.pipelines.weighting import Encoded, Reading, layers_skipped, weighted
 
-T5_OF_SD3 = 256  # tokens
-T5_OF_FLUX, T5_OF_FLUX_SCHNELL = 512, 256
-T5_OF_PIXART = {"alpha": 120, "sigma": 300}
+T5_TOKENS = {"sd3": 256, "flux": 512, "pixart-alpha": 120, "pixart-sigma": 300}  # that it reads, by the kind of words
+T5_TOKENS_OF_SCHNELL = 256
 AESTHETIC, UNAESTHETIC = 6.0, 2.5  # the refiner's last number, for prompts and for what to go away from
 
 
@@ -76,6 +75,12 @@ def branches_of(
     return found
 
 
+def t5_length(model: Model) -> int:
+    """How many tokens T5 reads for a model that hears it."""
+    words = model.family.words
+    return T5_TOKENS_OF_SCHNELL if words == "flux" and not model.unet.config.guidance_embeds else T5_TOKENS[words]
+
+
 def alike(prompts: Sequence[str], profile: str) -> list[list[int]]:
     """The places of prompts, those together whose branches have the same weights: one computation suits them all."""
     groups: dict[tuple[float, ...], list[int]] = {}
@@ -122,24 +127,22 @@ def _sd3(model: Model, branch: Branch, reading: Reading) -> Condition:
     states = torch.cat([one.states for one in both], dim=-1)
     width = model.unet.config.joint_attention_dim
     if "text_encoder_3" in model.parts:
-        more, _ = _read_t5(model, "text_encoder_3", branch, T5_OF_SD3)
+        more, _ = _read_t5(model, "text_encoder_3", branch)
     else:
-        more = states.new_zeros(T5_OF_SD3, width)
+        more = states.new_zeros(t5_length(model), width)
     states = torch.cat([F.pad(states, (0, width - states.shape[-1])), more])
     return Condition(states[None], pooled=torch.cat([_pooled(one) for one in both], dim=-1))
 
 
 def _flux(model: Model, branch: Branch, reading: Reading) -> Condition:
     """T5's states, and CLIP's pooled vector (Labs et al. 2025, section 2)."""
-    length = T5_OF_FLUX if model.unet.config.guidance_embeds else T5_OF_FLUX_SCHNELL
-    states, _ = _read_t5(model, "text_encoder_2", branch, length)
+    states, _ = _read_t5(model, "text_encoder_2", branch)
     return Condition(states[None], pooled=_pooled(_read(model, "text_encoder", branch, reading, first=True)))
 
 
 def _pixart(model: Model, branch: Branch, reading: Reading) -> Condition:
     """T5's states alone, those of the padding hidden (Chen et al. 2023, section 2.3)."""
-    length = T5_OF_PIXART[model.family.words.removeprefix("pixart-")]
-    states, words = _read_t5(model, "text_encoder", branch, length, masked=True)
+    states, words = _read_t5(model, "text_encoder", branch, masked=True)
     return Condition(states[None], mask=words[None])
 
 
@@ -183,12 +186,12 @@ def _read(
 
 
 def _read_t5(
-    model: Model, name: str, branch: Branch, length: int, *, masked: bool = False
+    model: Model, name: str, branch: Branch, *, masked: bool = False
 ) -> tuple[Float[Tensor, "t d"], Bool[Tensor, " t"]]:
     """T5's states of a branch, and which of them are no padding; `masked` hides that from the words too."""
     encoder: T5 = model.part(name)
     tokenizer = model.t5_tokenizers[tokenizer_of(name)]
-    frame = tokenizer.frame(length)
+    frame = tokenizer.frame(t5_length(model))
     rows = windows(branch.chunks, tokenizer.numbers, frame)
 
     def words(ids: Tensor) -> Tensor:
