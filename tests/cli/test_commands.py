@@ -7,8 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from sfumato.cli.main import app
 
 QUICK = ["--steps", "2", "--seed", "3"]
 
@@ -214,3 +217,13 @@ def test_version():
     from sfumato import __version__
 
     assert sfumato("--version").stdout == f"sfumato {__version__}\n"
+
+
+def test_an_option_has_the_same_short_form_in_every_command():
+    forms = {}
+    for command in typer.main.get_command(app).commands.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                forms.setdefault(option.name, set()).add(tuple(form for form in option.opts if len(form) == 2))
+    assert all(len(short) == 1 for short in forms.values()), forms
+    assert forms["model"] == {("-m",)}
