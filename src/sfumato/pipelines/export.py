@@ -83,6 +83,8 @@ def export_onnx(folder: Path, out: Path, *, checked: bool = True, say: Callable[
     `sfumato_onnx.json` says of each graph its inputs and outputs, and how far onnxruntime was from the network.
     """
     require_onnx()
+    for _ in graphs(load(folder, "meta")):
+        pass  # or what has no graph is refused, before any weight is read
     model = load(folder)
     written: dict[str, object] = {}
     with whole_folder(out) as temporary:
