@@ -25,6 +25,7 @@ from sfumato.data.pictures import to_image
 from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
+from sfumato.pipelines.hints import require_identified
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.loading import Beside, load_with, require_additions
 from sfumato.pipelines.memory.estimate import Estimate, estimate, without_memory
@@ -173,6 +174,7 @@ class Pipeline:
         require_fingerprint(self.model.folder, recipe)
         require_additions(self.model, recipe)
         request = Request.from_dict(recipe.get("request", {})).without_idle(self.way.takes)
+        require_identified((*request.control, *request.like))
         for step in self.run([request]):
             last = step
         return Result(last.pictures(), [self.recipe(request)])
