@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from sfumato.data.prompts import parse
 from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
@@ -106,7 +105,8 @@ class Request:
         self._mixture()
         for text in self.texts:
             require_text(text)
-            parse(text, self.prompt_syntax, negative=text != self.prompt)
+            for _ in self.reading.all_branches(text, negative=text != self.prompt):
+                pass  # or it is refused
         if self.clip_skip is not None:
             self._whole("clip_skip", -100, 100)
         self._guided()
@@ -159,7 +159,7 @@ class Request:
     @property
     def reading(self) -> Reading:
         """How its texts are read."""
-        return Reading(self.prompt_syntax, self.clip_skip)
+        return Reading(self.prompt_syntax, self.clip_skip, steps=self.num_inference_steps)
 
     @property
     def method(self) -> Method:

@@ -197,7 +197,7 @@ class Pipeline:
         """Generate a batch of requests that differ in prompt and seed at most."""
         batch = self.batch(requests)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
-            for message in unheard(self.model, text, batch.plan.prompt_syntax):
+            for message in unheard(self.model, text, batch.plan.reading):
                 warnings.warn(PromptWarning(message), stacklevel=2)
         self._require_room(batch, requests)
         try:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sfumato.data.prompts import parse
 from sfumato.pipelines.model import Model
+from sfumato.pipelines.weighting import Reading
 from sfumato.pipelines.words import t5_length
 
 
-def unheard(model: Model, prompt: str, profile: str) -> Iterator[str]:
-    """What a person should know of a prompt that the model cannot follow fully: a sentence for each thing.
-
-    `profile` is a name in `sfumato.data.prompts.PROFILES`, by whose rules the prompt is read.
-    """
-    read = [[piece.text for chunk in branch.chunks for piece in chunk] for branch in parse(prompt, profile)]
+def unheard(model: Model, prompt: str, reading: Reading) -> Iterator[str]:
+    """What a person should know of a prompt that the model cannot follow fully: a sentence for each thing."""
+    said = dict.fromkeys(reading.all_branches(prompt))
+    read = [[piece.text for chunk in branch.chunks for piece in chunk] for branch in said]
     if model.tokenizers:
         tokenizer = model.tokenizer
         unknown = [word for texts in read for text in texts for word in tokenizer.unknown_words(text)]
         if unknown:
             words = ", ".join(f'"{word}"' for word in dict.fromkeys(unknown))
             yield f"The model {model.name} never saw these words in training: {words}. It will guess."
-        lost = tokenizer.truncated(prompt) if profile == "diffusers" else None
+        lost = tokenizer.truncated(prompt) if reading.profile == "diffusers" else None
         if lost:
             yield _lost("CLIP", tokenizer.length, lost)
     for t5 in model.t5_tokenizers.values():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sfumato.data.prompts import Branch, parse
+from sfumato.data.prompts import Branch
 from sfumato.data.windows import windows
 from sfumato.diffusion.mixing import Weight
 from sfumato.errors import CheckpointError
@@ -48,7 +48,7 @@ def condition_of(
         reading: by whose rules the texts are read.
         negative: the texts are what to go away from.
     """
-    said = {text: parse(text, reading.profile, negative=True)[0] for text in prompts}
+    said = {text: reading.branches(text, negative=True)[0] for text in prompts}
     return together([_said(model, said[text], size, reading, negative) for text in prompts])
 
 
@@ -61,7 +61,7 @@ def branches_of(
     (Liu et al. 2022, eq. 11). The weights are not made to sum to 1: AND asks for both, it is no mixture. Prompts that
     have fewer branches than others have some without weight.
     """
-    said = {text: parse(text, reading.profile) for text in dict.fromkeys(prompts)}
+    said = {text: reading.branches(text) for text in dict.fromkeys(prompts)}
     read = {
         text: [(_said(model, branch, size, reading, False), branch.weight) for branch in branches]
         for text, branches in said.items()
@@ -81,11 +81,15 @@ def t5_length(model: Model) -> int:
     return T5_TOKENS_OF_SCHNELL if words == "flux" and not model.unet.config.guidance_embeds else T5_TOKENS[words]
 
 
-def alike(prompts: Sequence[str], profile: str) -> list[list[int]]:
-    """The places of prompts, those together whose branches have the same weights: one computation suits them all."""
-    groups: dict[tuple[float, ...], list[int]] = {}
+def alike(prompts: Sequence[str], reading: Reading) -> list[list[int]]:
+    """The places of prompts, those together for which one computation does.
+
+    Their branches have the same weights, and they change at the same steps.
+    """
+    groups: dict[tuple[tuple[float, ...], tuple[int, ...]], list[int]] = {}
     for place, text in enumerate(prompts):
-        groups.setdefault(tuple(branch.weight for branch in parse(text, profile)), []).append(place)
+        weights = tuple(branch.weight for branch in reading.branches(text))
+        groups.setdefault((weights, tuple(reading.starts(text))), []).append(place)
     return list(groups.values())
 
 
