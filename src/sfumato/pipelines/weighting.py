@@ -39,12 +39,14 @@ class Reading:
         clip_skip: how many of the text encoder's last layers are left out, as the users of that program mean it.
         step: at which step of the sampling, from 0, since prompts may change on the way.
         steps: how many there are.
+        windows: how many there are at least; those without words are the empty prompt's.
     """
 
     profile: str = "sfumato"
     clip_skip: int | None = None
     step: int = 0
     steps: int = 1
+    windows: int = 1
 
     def branches(self, text: str, *, negative: bool = False) -> tuple[Branch, ...]:
         """What a text says at the step; `negative` as in `sfumato.data.prompts.parse`.

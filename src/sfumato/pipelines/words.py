@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sfumato.data.prompts import Branch
-from sfumato.data.windows import windows
+from sfumato.data.windows import Frame, Words, empty, windows
 from sfumato.diffusion.mixing import Weight
 from sfumato.errors import CheckpointError
 from sfumato.networks.pixart import PixArtConfig
@@ -48,8 +49,8 @@ def condition_of(
         reading: by whose rules the texts are read.
         negative: the texts are what to go away from.
     """
-    said = {text: reading.branches(text, negative=True)[0] for text in prompts}
-    return together([_said(model, said[text], size, reading, negative) for text in prompts])
+    said = {text: _heard(model, text, size, reading, alone=True, negative=negative) for text in dict.fromkeys(prompts)}
+    return together([said[text][0][0] for text in prompts])
 
 
 def branches_of(
@@ -61,11 +62,7 @@ def branches_of(
     (Liu et al. 2022, eq. 11). The weights are not made to sum to 1: AND asks for both, it is no mixture. Prompts that
     have fewer branches than others have some without weight.
     """
-    said = {text: reading.branches(text) for text in dict.fromkeys(prompts)}
-    read = {
-        text: [(_said(model, branch, size, reading, False), branch.weight) for branch in branches]
-        for text, branches in said.items()
-    }
+    read = {text: _heard(model, text, size, reading) for text in dict.fromkeys(prompts)}
     found: list[tuple[Condition, Weight]] = []
     for number in range(max(map(len, read.values()))):
         each = [(read[text][number] if number < len(read[text]) else (read[text][0][0], 0.0)) for text in prompts]
@@ -73,6 +70,43 @@ def branches_of(
         same = len(set(weights)) == 1
         found.append((together([said for said, _ in each]), weights[0] if same else torch.tensor(weights)))
     return found
+
+
+def _heard(
+    model: Model, text: str, size: tuple[int, int], reading: Reading, *, alone: bool = False, negative: bool = False
+) -> list[tuple[Condition, float]]:
+    """The branches of a text, or its one branch `alone`, with their weights."""
+    branches = reading.branches(text, negative=alone)
+    said = [
+        _said(model, branch, size, _filled(model, text, number, reading, alone), negative)
+        for number, branch in enumerate(branches)
+    ]
+    if reading.profile == "a1111":
+        longest = max(one.states.shape[1] for one in said)
+        said = [_lengthened(one, longest) for one in said]
+    return [(one, branch.weight) for one, branch in zip(said, branches, strict=True)]
+
+
+def _lengthened(condition: Condition, length: int) -> Condition:
+    """A1111 makes the branches of a prompt equally long: the last state of a shorter one is said again and again."""
+    states = condition.states
+    last = states[:, -1:].expand(-1, length - states.shape[1], -1)
+    return replace(condition, states=torch.cat([states, last], dim=1)) if last.shape[1] else condition
+
+
+def _filled(model: Model, text: str, number: int, reading: Reading, alone: bool) -> Reading:
+    """The reading of one branch, with as many windows as it takes at any step: A1111 encodes all of them together."""
+    if not model.tokenizers or len(reading.starts(text, negative=alone)) == 1:
+        return reading
+    words, frame = model.tokenizer.numbers, model.tokenizer.frame
+    return replace(reading, windows=_most_windows(text, number, replace(reading, step=0), alone, words, frame))
+
+
+@lru_cache(64)  # asked at every step
+def _most_windows(text: str, number: int, reading: Reading, alone: bool, words: Words, frame: Frame) -> int:
+    steps = (replace(reading, step=step) for step in reading.starts(text, negative=alone))
+    said = (each.branches(text, negative=alone)[number] for each in steps)
+    return max(len(windows(branch.chunks, words, frame, reading.profile)) for branch in said)
 
 
 def t5_length(model: Model) -> int:
@@ -186,6 +220,7 @@ def _read(
         return read.states, read.pooled if read.projected is None else read.projected
 
     rows = windows(branch.chunks, tokenizer.numbers, tokenizer.frame, reading.profile)
+    rows += (empty(tokenizer.frame),) * (reading.windows - len(rows))
     return weighted(rows[:1] if first else rows, tokenizer.frame, encode, reading.profile)
 
 
