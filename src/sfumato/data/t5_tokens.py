@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import tokenizers
 
-from sfumato.data.tokenfiles import ALL_IN_ONE, MAX_BYTES
+from sfumato.data.tokenfiles import ALL_IN_ONE, CONFIG, MAX_BYTES, write_texts
 from sfumato.data.windows import Frame
 from sfumato.errors import CheckpointError
 
@@ -41,6 +42,13 @@ class T5Tokenizer:
             return cls(tokenizers.Tokenizer.from_file(str(path)))
         except Exception as error:  # the tokenizers library raises plain Exception
             raise CheckpointError(f"{path} is no tokenizer of T5: {error}") from error
+
+    def save(self, folder: Path) -> None:
+        """Write the files that `load` and transformers read; raises StorageError when that fails."""
+        config = {"eos_token": END, "model_max_length": 512, "pad_token": PAD, "unk_token": "<unk>"}
+        config["tokenizer_class"] = "T5Tokenizer"
+        contents = {ALL_IN_ONE: self._tokenizer.to_str(), CONFIG: json.dumps(config, indent=2, sort_keys=True) + "\n"}
+        write_texts(folder, contents)
 
     def numbers(self, text: str) -> list[list[int]]:
         """The token numbers of a text, one by one, without the end."""
