@@ -26,6 +26,13 @@ FAMILIES = {  # with the solver that their scheduler is
     "sd3_without_t5": "euler",
     "pixart": "ddim",
     "pixart_alpha": "ddim",
+    "stable_deep": "ddim",  # the same families in other widths, depths and kinds
+    "stable_2_base": "ddim",
+    "xl_deep": "euler",
+    "sd3_medium": "euler",
+    "sd3_large": "euler",
+    "pixart_deep": "ddim",
+    "pixart_alpha_512": "ddim",
 }
 
 
@@ -79,15 +86,16 @@ def test_four_steps_give_the_latents_and_the_picture_of_diffusers(saved, name, n
     close(made, picture)
 
 
-@pytest.mark.parametrize("name", ["flux", "flux_schnell"])
+@pytest.mark.parametrize("name", ["flux", "flux_schnell", "flux_deep", "flux_schnell_deep"])
 def test_flux_gives_the_latents_and_the_picture_of_diffusers(saved, name):
     theirs, folder = saved(name)
     ours = Pipeline.load(folder, device="cpu")
-    told = {"guidance_scale": 3.0} if name == "flux" else {}
+    dev = "schnell" not in name
+    told = {"guidance_scale": 3.0} if dev else {}
     settings = {"num_inference_steps": 4, "width": 32, "height": 24}
     noise = per_sample_noise([3])(torch.empty(1, 16, 12, 16))
     packed = theirs._pack_latents(noise, 1, 16, 12, 16)
-    length = 512 if name == "flux" else 256
+    length = 512 if dev else 256
     expected = theirs(PROMPT, latents=packed, max_sequence_length=length, **told, **settings).images[0]
     close(ours(PROMPT, seed=3, solver="euler", spacing="own", **told, **settings).pictures[0], expected)
 
@@ -148,8 +156,8 @@ def close(found, expected):
     assert np.abs(np.asarray(found).astype(int) - np.asarray(expected).astype(int)).max() <= 1
 
 
-@pytest.mark.parametrize(("name", "solver"), [("refiner", "euler")])
-def test_a_picture_goes_part_of_the_way_back_and_is_refined_as_in_diffusers(saved, surely, monkeypatch, name, solver):
+@pytest.mark.parametrize("name", ["refiner", "refiner_deep"])
+def test_a_picture_goes_part_of_the_way_back_and_is_refined_as_in_diffusers(saved, surely, monkeypatch, name):
     theirs, folder = saved(name)
     ours, picture = Pipeline.load(folder, device="cpu"), photo(32, 24)
     noise = per_sample_noise([3])(torch.empty(1, 4, 12, 16))
@@ -157,13 +165,14 @@ def test_a_picture_goes_part_of_the_way_back_and_is_refined_as_in_diffusers(save
     monkeypatch.setattr(module, "randn_tensor", lambda shape, **_: noise)
     settings = {"num_inference_steps": 6, "guidance_scale": 3.0, "negative_prompt": NEGATIVE}
     expected = theirs(PROMPT, image=picture, strength=0.5, **settings).images[0]
-    made = ours(PROMPT, seed=3, picture=picture, strength=0.5, solver=solver, spacing="own", **settings)
+    made = ours(PROMPT, seed=3, picture=picture, strength=0.5, solver="euler", spacing="own", **settings)
     close(made.pictures[0], expected)
     assert made.recipes[0]["request"]["picture"]["sha256"]
 
 
-def test_a_masked_part_is_painted_anew_as_in_diffusers(saved, surely):
-    theirs, folder = saved("inpaint")
+@pytest.mark.parametrize("name", ["inpaint", "inpaint_deep"])
+def test_a_masked_part_is_painted_anew_as_in_diffusers(saved, surely, name):
+    theirs, folder = saved(name)
     ours, picture = Pipeline.load(folder, device="cpu"), photo(32, 24)
     mask = Image.new("L", (32, 24))
     mask.paste(255, (8, 4, 24, 16))
