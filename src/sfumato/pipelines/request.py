@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from sfumato.diffusion.solvers import SOLVERS, Method
@@ -105,8 +106,7 @@ class Request:
         self._mixture()
         for text in self.texts:
             require_text(text)
-            for _ in self.reading.all_branches(text, negative=text != self.prompt):
-                pass  # or it is refused
+            _require_readable(text, Reading(self.prompt_syntax, steps=self.num_inference_steps), text != self.prompt)
         if self.clip_skip is not None:
             self._whole("clip_skip", -100, 100)
         self._guided()
@@ -281,6 +281,12 @@ def require_text(text: Any) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError("The prompt holds bytes that are no text; type it in UTF-8.") from None
+
+
+@lru_cache(64)  # the pictures of a prompt are as many requests
+def _require_readable(text: str, reading: Reading, negative: bool) -> None:
+    for _ in reading.all_branches(text, negative=negative):
+        pass
 
 
 def _pair(value: Any, message: str) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 MARKS = re.compile(r"(?:[^\\\[\]():|]|\\.)+|[\[\]():|]|\\")
 WHEN = re.compile(r"\s*([-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?)\s*\Z")
@@ -68,6 +69,7 @@ def _last_step(when: str, steps: int) -> int:
     return int(max(min(share, steps), -1))  # "1e999" is the end
 
 
+@lru_cache(4)  # asked for at every step
 def _parsed(text: str) -> list[str | _Group]:
     top: list[str | _Group] = []
     open_: list[_Group] = []
