@@ -124,6 +124,39 @@ def stable(folder, **more):
     return diffusers.StableDiffusionPipeline(**settings | more)
 
 
+def deep(**more):
+    """What makes a U-Net of three levels of odd widths; latents of 16 x 12 end at an odd size."""
+    settings = {
+        "block_out_channels": (12, 20, 28),
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"),
+        "layers_per_block": 2,
+        "attention_head_dim": (3, 5, 7),
+    }
+    return settings | more
+
+
+def stable_deep(folder):
+    """Stable Diffusion 1 of other widths: three levels, a deeper autoencoder, a wider text encoder."""
+    tokenizer = clip_tokenizer(folder)
+    return stable(
+        folder,
+        vae=vae(block_out_channels=(6, 10), layers_per_block=2, norm_num_groups=2),
+        text_encoder=clip(tokenizer, width=44, layers=4),
+        unet=unet(**deep(cross_attention_dim=44, use_linear_projection=True)),
+    )
+
+
+def stable_2_base(folder):
+    """Stable Diffusion 2 base: noise predicted, with levels of other depths."""
+    tokenizer = clip_tokenizer(folder)
+    return stable(
+        folder,
+        text_encoder=clip(tokenizer, width=40, layers=3, act="gelu"),
+        unet=unet(**deep(cross_attention_dim=40, use_linear_projection=True, layers_per_block=(1, 2, 1))),
+    )
+
+
 def stable_2(folder):
     """Stable Diffusion 2.1 with zero terminal SNR: OpenCLIP's activation, linear projections, v predicted."""
     tokenizer = clip_tokenizer(folder)
@@ -143,23 +176,24 @@ def stable_2(folder):
     )
 
 
-def xl(folder):
+def xl(folder, **more):
     """Stable Diffusion XL: two text encoders, and the size of the picture."""
     tokenizer = clip_tokenizer(folder)
+    settings = {
+        "cross_attention_dim": 56,
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 6,
+        "projection_class_embeddings_input_dim": 6 * 6 + 20,
+        "transformer_layers_per_block": (1, 2),
+    }
     return diffusers.StableDiffusionXLPipeline(
         vae=vae(),
         text_encoder=clip(tokenizer),
         text_encoder_2=clip(tokenizer, width=24, act="gelu", project=20),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
-        unet=unet(
-            cross_attention_dim=56,
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=6,
-            projection_class_embeddings_input_dim=6 * 6 + 20,
-            transformer_layers_per_block=(1, 2),
-        ),
+        unet=unet(**settings | more),
         scheduler=diffusers.EulerDiscreteScheduler(
             beta_schedule="scaled_linear",
             beta_start=0.00085,
@@ -170,34 +204,58 @@ def xl(folder):
     )
 
 
-def refiner(folder):
+def xl_deep(folder):
+    """Stable Diffusion XL of three levels, of which the first has no attention, as the published one."""
+    down, up = ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2), (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D")
+    return xl(
+        folder,
+        **deep(
+            down_block_types=down,
+            up_block_types=up,
+            transformer_layers_per_block=(1, 2, 3),
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + 20,
+        ),
+    )
+
+
+def refiner(folder, **more):
     """The refiner of Stable Diffusion XL: one text encoder, and how beautiful the picture is."""
     tokenizer = clip_tokenizer(folder)
+    settings = {
+        "cross_attention_dim": 24,
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 6,
+        "projection_class_embeddings_input_dim": 5 * 6 + 20,
+    }
     return diffusers.StableDiffusionXLImg2ImgPipeline(
         vae=vae(),
         text_encoder=None,
         text_encoder_2=clip(tokenizer, width=24, act="gelu", project=20),
         tokenizer=None,
         tokenizer_2=tokenizer,
-        unet=unet(
-            cross_attention_dim=24,
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=6,
-            projection_class_embeddings_input_dim=5 * 6 + 20,
-        ),
+        unet=unet(**settings | more),
         scheduler=xl(folder).scheduler,
         requires_aesthetics_score=True,
         force_zeros_for_empty_prompt=False,
     )
 
 
-def inpaint(folder):
+def refiner_deep(folder):
+    return refiner(folder, **deep(transformer_layers_per_block=(2, 1, 1)))
+
+
+def inpaint(folder, **more):
     """Stable Diffusion for inpainting: nine channels, of them a mask and what it leaves of the picture."""
     parts = stable(folder).components
     return diffusers.StableDiffusionInpaintPipeline(
-        **parts | {"unet": unet(in_channels=9)}, requires_safety_checker=False
+        **parts | {"unet": unet(in_channels=9, **more)}, requires_safety_checker=False
     )
+
+
+def inpaint_deep(folder):
+    return inpaint(folder, **deep())
 
 
 def upscale(folder):
@@ -216,9 +274,24 @@ def upscale(folder):
     )  # fmt: skip
 
 
-def sd3(folder, *, with_t5=True):
-    """Stable Diffusion 3: two CLIPs and, if wanted, T5; a transformer of 16 latent channels along a shifted flow."""
+def sd3(folder, *, with_t5=True, **more):
+    """Stable Diffusion 3.5 medium: two CLIPs and, if wanted, T5; a transformer of 16 channels along a shifted flow."""
     tokenizer, t5_words = clip_tokenizer(folder), t5_tokenizer()
+    settings = {
+        "sample_size": 16,
+        "patch_size": 2,
+        "in_channels": 16,
+        "out_channels": 16,
+        "num_layers": 2,
+        "attention_head_dim": 8,
+        "num_attention_heads": 4,
+        "caption_projection_dim": 32,
+        "joint_attention_dim": 48,
+        "pooled_projection_dim": 40,
+        "pos_embed_max_size": 24,
+        "qk_norm": "rms_norm",
+        "dual_attention_layers": (0,),
+    }
     torch.manual_seed(4)
     return diffusers.StableDiffusion3Pipeline(
         vae=vae(16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06, scaling_factor=1.5),
@@ -228,30 +301,36 @@ def sd3(folder, *, with_t5=True):
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         tokenizer_3=t5_words if with_t5 else None,
-        transformer=randomised(
-            diffusers.SD3Transformer2DModel(
-                sample_size=16,
-                patch_size=2,
-                in_channels=16,
-                out_channels=16,
-                num_layers=2,
-                attention_head_dim=8,
-                num_attention_heads=4,
-                caption_projection_dim=32,
-                joint_attention_dim=48,
-                pooled_projection_dim=40,
-                pos_embed_max_size=24,
-                qk_norm="rms_norm",
-                dual_attention_layers=(0,),
-            )
-        ),
+        transformer=randomised(diffusers.SD3Transformer2DModel(**settings | more)),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
     )
 
 
-def flux(folder, *, dev=True):
+def sd3_medium(folder):
+    """Stable Diffusion 3 medium: queries and keys as they are, one attention a layer."""
+    heads = {"num_attention_heads": 3, "attention_head_dim": 12, "caption_projection_dim": 36}
+    return sd3(folder, **heads, num_layers=3, qk_norm=None, dual_attention_layers=(), pos_embed_max_size=17)
+
+
+def sd3_large(folder):
+    """Stable Diffusion 3.5 large: queries and keys are normalised, one attention a layer."""
+    return sd3(folder, dual_attention_layers=(), num_layers=1, num_attention_heads=5, caption_projection_dim=40)
+
+
+def flux(folder, *, dev=True, **more):
     """FLUX.1: T5's states and CLIP's vector; dev is told the scale of its guidance, schnell knows none."""
     tokenizer, t5_words = clip_tokenizer(folder), t5_tokenizer()
+    settings = {
+        "in_channels": 64,
+        "num_layers": 1,
+        "num_single_layers": 2,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 48,
+        "pooled_projection_dim": 16,
+        "guidance_embeds": dev,
+        "axes_dims_rope": (4, 6, 6),
+    }
     torch.manual_seed(5)
     return diffusers.FluxPipeline(
         vae=vae(16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1, scaling_factor=0.4),
@@ -259,19 +338,7 @@ def flux(folder, *, dev=True):
         text_encoder_2=t5(t5_words, 48),
         tokenizer=tokenizer,
         tokenizer_2=t5_words,
-        transformer=randomised(
-            diffusers.FluxTransformer2DModel(
-                in_channels=64,
-                num_layers=1,
-                num_single_layers=2,
-                attention_head_dim=16,
-                num_attention_heads=2,
-                joint_attention_dim=48,
-                pooled_projection_dim=16,
-                guidance_embeds=dev,
-                axes_dims_rope=(4, 6, 6),
-            )
-        ),
+        transformer=randomised(diffusers.FluxTransformer2DModel(**settings | more)),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
         if dev
         else diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0),
@@ -280,6 +347,15 @@ def flux(folder, *, dev=True):
 
 def flux_schnell(folder):
     return flux(folder, dev=False)
+
+
+def flux_deep(folder, *, dev=True):
+    heads = {"num_attention_heads": 3, "attention_head_dim": 12, "axes_dims_rope": (2, 4, 6)}
+    return flux(folder, dev=dev, **heads, num_layers=3, num_single_layers=1)
+
+
+def flux_schnell_deep(folder):
+    return flux_deep(folder, dev=False)
 
 
 def sd3_without_t5(folder):
@@ -311,6 +387,17 @@ def pixart(folder, *, kind=diffusers.PixArtSigmaPipeline, **more):
 
 def pixart_alpha(folder):
     return pixart(folder, kind=diffusers.PixArtAlphaPipeline, sample_size=128, use_additional_conditions=True)
+
+
+def pixart_deep(folder):
+    """PixArt of odd widths, made for larger pictures, whose places are told apart more finely."""
+    heads = {"num_attention_heads": 5, "attention_head_dim": 8, "cross_attention_dim": 40}
+    return pixart(folder, **heads, num_layers=3, sample_size=32, interpolation_scale=2)
+
+
+def pixart_alpha_512(folder):
+    """PixArt-alpha for pictures of 512 pixels, which is not told their size."""
+    return pixart(folder, kind=diffusers.PixArtAlphaPipeline, sample_size=64, num_layers=3)
 
 
 def lcm(folder):

@@ -206,6 +206,27 @@ def test_the_graph_of_a_larger_model_takes_size_and_pooled_text(family, numbers,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("family", "t5"), [("sd3", "text_encoder_3"), ("flux", "text_encoder_2")])
+def test_the_graph_of_t5_takes_any_batch_and_length(family, t5, tmp_path):
+    getattr(tiny_models, family)(tmp_path).save_pretrained(tmp_path / "model")
+    every = dict(making.graphs(load(tmp_path / "model")))
+    assert every.keys() == {"text_encoder", "text_encoder_2", t5, "transformer", "vae_decoder", "vae_encoder"}
+    checking.write_graph(tmp_path / "t5.onnx", every[t5])
+    assert checking.difference(tmp_path / "t5.onnx", every[t5]) < 1e-4
+
+
+@pytest.mark.parametrize(("family", "what"), [("pixart", "text_encoder of model, a T5"), ("doubler", "a KUNet")])
+def test_a_model_without_graphs_is_refused_before_its_weights_are_read(family, what, tmp_path):
+    getattr(tiny_models, family)(tmp_path).save_pretrained(tmp_path / "model")
+    for weights in (tmp_path / "model").rglob("*.safetensors"):
+        header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
+        weights.write_bytes(weights.read_bytes()[:header] + b"\xff" * (weights.stat().st_size - header))  # not a number
+    with pytest.raises(CheckpointError, match=f"{what}, has no ONNX graph yet"):
+        export(tmp_path / "model", "onnx", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [

@@ -7,8 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from sfumato.cli.main import app
 
 QUICK = ["--steps", "2", "--seed", "3"]
 
@@ -115,7 +118,7 @@ def test_words_the_model_never_saw_are_named(tmp_path):
         (["restore", __file__, "--model", "digits", "--prompt", "\udcff"], 2, "bytes that are no text"),
         (["tune-steps", "digits", "--solver", "magic"], 2, "magic"),
         (["generate", "7", "--size", "big"], 2, "--size takes WIDTHxHEIGHT"),
-        (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),
+        (["generate", "7", "--size", "70"], 2, "not a multiple of 8"),
         (["generate", "7", "--model", "no/such"], 1, "There is no file or folder no/such; as an id on the hub"),
         (["generate", "7", "--model", "../up"], 1, "Name a model folder, a single file, an id on the hub"),
         (["generate", "7", "--model", __file__], 1, "is no file of a model: known: .safetensors"),
@@ -214,3 +217,13 @@ def test_version():
     from sfumato import __version__
 
     assert sfumato("--version").stdout == f"sfumato {__version__}\n"
+
+
+def test_an_option_has_the_same_short_form_in_every_command():
+    forms = {}
+    for command in typer.main.get_command(app).commands.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                forms.setdefault(option.name, set()).add(tuple(form for form in option.opts if len(form) == 2))
+    assert all(len(short) == 1 for short in forms.values()), forms
+    assert forms["model"] == {("-m",)}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfumato.data.prompts import HEAVIEST, PROFILES, Branch, Piece, parse
+from sfumato.data.prompts import HEAVIEST, PROFILES, Branch, Piece, ends, parse, parse_at
 from sfumato.data.prompts.editing import first_edit, schedule
 from sfumato.errors import PromptError
 
@@ -66,6 +66,8 @@ def test_a1111_takes_prompts_apart_like_a1111() -> None:
                 parse(text, "a1111")
         else:
             assert alike(told(parse(text, "a1111")), expected), text
+            assert parse_at(text, "a1111", step=3, steps=20) == parse(text, "a1111")
+            assert ends(text, "a1111", steps=20) == [20]
             followed += 1
     assert followed > 150
 

@@ -310,6 +310,24 @@ def test_a_recipe_names_networks_and_pictures_and_refuses_others(saved, adapters
     assert ours.replay(recipe).pictures[0].tobytes() == made.pictures[0].tobytes()
 
 
+@pytest.mark.parametrize(("setting", "name"), [("control", "edges"), ("like", "0.safetensors")])
+def test_a_recipe_that_does_not_tell_its_networks_or_pictures_for_certain_is_refused(
+    adapters, controlnet, tmp_path, setting, name
+):
+    _, control = controlnet
+    _, ours, [path] = adapters("stable", "base")
+    like = {"adapter": path, "pictures": [tmp_path / "edges.png"]}
+    recipe = json.loads(json.dumps(ours.recipe(ours.requests(PROMPT, control=[control], like=[like], **QUICK)[0])))
+    (told,) = recipe["request"][setting]
+    known, told["fingerprint"] = told["fingerprint"], ""
+    with pytest.raises(PromptError, match=f"does not tell the fingerprint of .*{name}"):
+        ours.replay(recipe)
+    told["fingerprint"] = known
+    (told["picture"] if setting == "control" else told["pictures"][0])["sha256"] = ""
+    with pytest.raises(PromptError, match="64 hex digits"):
+        ours.replay(recipe)
+
+
 def test_networks_are_loaded_once_and_again_when_their_file_is_another(controlnet, monkeypatch, tmp_path, saved):
     from sfumato.pipelines import attachments
 

@@ -1,6 +1,7 @@
 """Models of other makers run here: the same latents and pictures as their own library gives."""
 
 import sys
+import warnings
 
 import diffusers
 import numpy as np
@@ -14,7 +15,7 @@ from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last
 from sfumato.errors import PromptError
-from sfumato.pipelines.text_to_image import Pipeline
+from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
 
 PROMPT, NEGATIVE = "a photo of a cat", "blurry"
 FAMILIES = {  # with the solver that their scheduler is
@@ -25,6 +26,13 @@ FAMILIES = {  # with the solver that their scheduler is
     "sd3_without_t5": "euler",
     "pixart": "ddim",
     "pixart_alpha": "ddim",
+    "stable_deep": "ddim",  # the same families in other widths, depths and kinds
+    "stable_2_base": "ddim",
+    "xl_deep": "euler",
+    "sd3_medium": "euler",
+    "sd3_large": "euler",
+    "pixart_deep": "ddim",
+    "pixart_alpha_512": "ddim",
 }
 
 
@@ -78,17 +86,33 @@ def test_four_steps_give_the_latents_and_the_picture_of_diffusers(saved, name, n
     close(made, picture)
 
 
-@pytest.mark.parametrize("name", ["flux", "flux_schnell"])
+@pytest.mark.parametrize("name", ["flux", "flux_schnell", "flux_deep", "flux_schnell_deep"])
 def test_flux_gives_the_latents_and_the_picture_of_diffusers(saved, name):
     theirs, folder = saved(name)
     ours = Pipeline.load(folder, device="cpu")
-    told = {"guidance_scale": 3.0} if name == "flux" else {}
+    dev = "schnell" not in name
+    told = {"guidance_scale": 3.0} if dev else {}
     settings = {"num_inference_steps": 4, "width": 32, "height": 24}
     noise = per_sample_noise([3])(torch.empty(1, 16, 12, 16))
     packed = theirs._pack_latents(noise, 1, 16, 12, 16)
-    length = 512 if name == "flux" else 256
+    length = 512 if dev else 256
     expected = theirs(PROMPT, latents=packed, max_sequence_length=length, **told, **settings).images[0]
     close(ours(PROMPT, seed=3, solver="euler", spacing="own", **told, **settings).pictures[0], expected)
+
+
+HEARD = {"pixart_alpha": 120, "pixart": 300, "sd3": 256, "flux_schnell": 256, "flux": 512}
+
+
+@pytest.mark.parametrize(("name", "tokens"), HEARD.items())
+def test_what_t5_does_not_see_of_a_prompt_is_named(saved, name, tokens):
+    _, folder = saved(name)
+    ours = Pipeline.load(folder, device="cpu")
+    fits = "cat " * (tokens - 4) + "(cat:1.2) cat"  # a space before a bracket is a token, and so is the end
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        next(ours.run(ours.requests(fits, num_inference_steps=1, width=32, height=24)))
+    with pytest.warns(PromptWarning, match=f"{tokens} tokens that T5 reads; left out is: ' of a photo'"):
+        next(ours.run(ours.requests(f"{fits} of a photo", num_inference_steps=1, width=32, height=24)))
 
 
 def test_a_model_that_guides_itself_takes_a_scale_and_no_negative_prompt(saved):
@@ -132,8 +156,8 @@ def close(found, expected):
     assert np.abs(np.asarray(found).astype(int) - np.asarray(expected).astype(int)).max() <= 1
 
 
-@pytest.mark.parametrize(("name", "solver"), [("refiner", "euler")])
-def test_a_picture_goes_part_of_the_way_back_and_is_refined_as_in_diffusers(saved, surely, monkeypatch, name, solver):
+@pytest.mark.parametrize("name", ["refiner", "refiner_deep"])
+def test_a_picture_goes_part_of_the_way_back_and_is_refined_as_in_diffusers(saved, surely, monkeypatch, name):
     theirs, folder = saved(name)
     ours, picture = Pipeline.load(folder, device="cpu"), photo(32, 24)
     noise = per_sample_noise([3])(torch.empty(1, 4, 12, 16))
@@ -141,13 +165,14 @@ def test_a_picture_goes_part_of_the_way_back_and_is_refined_as_in_diffusers(save
     monkeypatch.setattr(module, "randn_tensor", lambda shape, **_: noise)
     settings = {"num_inference_steps": 6, "guidance_scale": 3.0, "negative_prompt": NEGATIVE}
     expected = theirs(PROMPT, image=picture, strength=0.5, **settings).images[0]
-    made = ours(PROMPT, seed=3, picture=picture, strength=0.5, solver=solver, spacing="own", **settings)
+    made = ours(PROMPT, seed=3, picture=picture, strength=0.5, solver="euler", spacing="own", **settings)
     close(made.pictures[0], expected)
     assert made.recipes[0]["request"]["picture"]["sha256"]
 
 
-def test_a_masked_part_is_painted_anew_as_in_diffusers(saved, surely):
-    theirs, folder = saved("inpaint")
+@pytest.mark.parametrize("name", ["inpaint", "inpaint_deep"])
+def test_a_masked_part_is_painted_anew_as_in_diffusers(saved, surely, name):
+    theirs, folder = saved(name)
     ours, picture = Pipeline.load(folder, device="cpu"), photo(32, 24)
     mask = Image.new("L", (32, 24))
     mask.paste(255, (8, 4, 24, 16))

@@ -9,6 +9,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import published
 import tiny_models
 from published import BETAS, PROMPT, clip, keep, made, pixels, saved, unet, vae
 from sfumato.checkpoints.single.sources import Listed
@@ -179,38 +180,11 @@ def test_parts_that_a_file_lacks_are_named_and_come_from_a_base(stable, plain, t
     assert result.recipes[0]["additions"]["base"]["fingerprint"] == digests.fingerprint(stable.folder)
     assert given_again(result.recipes[0])["base"] == str(stable.folder)
     with pytest.raises(CheckpointError, match="its parts do not fit"):
-        load(alone, base=_flux(tmp_path).folder)
-
-
-def _flux(folder):
-    """FLUX with all its parts, as a folder, and its transformer alone as a file."""
-    tokenizer = tiny_models.t5_tokenizer()
-    transformer = diffusers.FluxTransformer2DModel(
-        in_channels=64,
-        num_layers=1,
-        num_single_layers=1,
-        attention_head_dim=32,
-        num_attention_heads=2,
-        joint_attention_dim=32,
-        pooled_projection_dim=64,
-        guidance_embeds=True,
-        axes_dims_rope=(4, 14, 14),
-    )
-    autoencoder = vae(16, use_quant_conv=False, use_post_quant_conv=False, scaling_factor=0.3611, shift_factor=0.1159)
-    parts = {
-        "transformer": transformer,
-        "vae": autoencoder,
-        "text_encoder": clip(),
-        "text_encoder_2": tiny_models.t5(tokenizer),
-    }
-    flow = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_shift=1.15, base_shift=0.5)
-    files = saved(folder / "flux", parts, flow, {"_class_name": "FluxPipeline"})
-    tokenizer.save_pretrained(files.folder / "tokenizer_2")
-    return files
+        load(alone, base=published.flux(tmp_path).folder)
 
 
 def test_flux_needs_the_tokenizer_of_t5_and_finds_it_in_a_base_or_in_the_cache(tmp_path, cache):
-    files = _flux(tmp_path)
+    files = published.flux(tmp_path)
     with pytest.raises(
         CheckpointError, match=r"text_encoder_2 is a T5, whose tokenizer.*--base MODEL, or fetch it: hf"
     ):
@@ -229,32 +203,11 @@ def test_flux_needs_the_tokenizer_of_t5_and_finds_it_in_a_base_or_in_the_cache(t
 
 
 def test_stable_diffusion_3_goes_without_t5_and_says_so(tmp_path, cache):
-    tokenizer = tiny_models.t5_tokenizer()
-    projecting = transformers.CLIPTextModelWithProjection
-    transformer = diffusers.SD3Transformer2DModel(
-        in_channels=16,
-        num_layers=2,
-        attention_head_dim=64,
-        num_attention_heads=1,
-        joint_attention_dim=32,
-        caption_projection_dim=64,
-        pooled_projection_dim=192,
-        out_channels=16,
-        pos_embed_max_size=8,
-    )
-    parts = {
-        "transformer": transformer,
-        "vae": vae(16, use_quant_conv=False, use_post_quant_conv=False, scaling_factor=1.5305, shift_factor=0.0609),
-        "text_encoder": clip(projecting),
-        "text_encoder_2": clip(projecting, 128, "gelu"),
-        "text_encoder_3": tiny_models.t5(tokenizer),
-    }
-    flow = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
-    files = saved(tmp_path, parts, flow, {"_class_name": "StableDiffusion3Pipeline"})
+    files = published.sd3(tmp_path)
     with pytest.warns(WithoutT5, match=r"text_encoder_3 is a T5.*It goes without\."):
         model = load(files.file)
     assert "text_encoder_3" not in model.parts
     assert model.tokenizers["tokenizer_2"].pad_id == 0
-    tokenizer.save_pretrained(tmp_path / "t5")
+    tiny_models.t5_tokenizer().save_pretrained(tmp_path / "t5")
     keep(cache, tmp_path / "t5", "google/t5-v1_1-xxl")
     assert "text_encoder_3" in load(files.file).parts

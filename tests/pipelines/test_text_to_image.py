@@ -103,7 +103,7 @@ def test_sizes(pipeline):
     assert pipeline(SEVEN, seed=0, num_inference_steps=2, upsampler_steps=0).pictures[0].size == (32, 32)
     wide = pipeline(SEVEN, seed=0, num_inference_steps=2, upsampler_steps=1, width=96, height=64).pictures[0]
     assert wide.size == (96, 64)
-    with pytest.raises(PromptError, match=r"width 65 is not a multiple of 16 pixels.*try 64"):
+    with pytest.raises(PromptError, match=r"width 65 is not a multiple of 8 pixels.*try 64"):
         pipeline(SEVEN, width=65)
 
 

@@ -124,6 +124,34 @@ def test_a_model_with_short_windows_reads_long_prompts_and_branches() -> None:
         assert condition_of(model, ["one AND two"], negative=True).states.shape[1] == window
 
 
+def test_by_a1111_the_shorter_branch_ends_in_its_last_state_again_and_again() -> None:
+    """As `stack_conds` of A1111's prompt_parser.py 1.7 does it; what is gone away from keeps its length there."""
+    model, long = load("digits"), "a handwritten one, " * 8
+    window = model.tokenizer.length
+    with torch.inference_mode():
+        (first, _), (second, weight) = branches_of(model, [f"{long} AND a seven :0.5"], reading=Reading("a1111"))
+        seven = condition_of(model, ["a seven"], reading=Reading("a1111")).states
+    assert first.states.shape[1] >= 2 * window
+    assert weight == 0.5
+    assert torch.equal(second.states[:, :window], seven)
+    assert torch.equal(second.states[:, window:], seven[:, -1:].expand(-1, first.states.shape[1] - window, -1))
+    assert second.mask is None
+    with torch.inference_mode():
+        ours = branches_of(model, [f"{long} AND a seven :0.5"])[1][0]
+    assert torch.equal(ours.states, seven)
+
+
+def test_by_a1111_all_that_a_prompt_says_on_the_way_takes_as_many_windows() -> None:
+    model, long = load("digits"), "a handwritten one, " * 8
+    window, text = model.tokenizer.length, f"[{long}:a seven:1]"
+    with torch.inference_mode():
+        early, late = (branches_of(model, [text], reading=Reading("a1111", step=k, steps=4))[0][0] for k in (0, 3))
+        seven, nothing = (condition_of(model, [each]).states for each in ("a seven", ""))
+    more = early.states.shape[1] // window - 1
+    assert more >= 1
+    assert torch.equal(late.states, torch.cat([seven, *[nothing] * more], dim=1))
+
+
 def test_a_long_prompt_beside_a_short_one_changes_neither_to_the_bit() -> None:
     pipeline = Pipeline.load("digits", device="cpu")
     prompts = ["a (handwritten:1.5) one, " * 8, "a two AND a (seven:0.7) :0.4"]

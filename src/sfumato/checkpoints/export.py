@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sfumato import __version__
 from sfumato.checkpoints.families import family_of
 from sfumato.checkpoints.files import LARGEST_JSON, read_json, whole_folder, write_json
 from sfumato.checkpoints.folder import PARTS, class_of, load_lineage, present, stem_of
@@ -110,7 +109,7 @@ def export_folder(folder: Path, out: Path, dtype: torch.dtype | None = None, sha
 
 
 def copy_beside(folder: Path, out: Path) -> set[str]:
-    """Copy tokenizers, schedulers, licences and our `sfumato.json`; gives the names of the sub-folders."""
+    """Copy tokenizers, schedulers, licences and, of our models, `sfumato.json`; gives the names of the sub-folders."""
     there = {name for name in BESIDE if (folder / name).is_dir()}
     for name in sorted(there):
         (out / name).mkdir()
@@ -118,8 +117,8 @@ def copy_beside(folder: Path, out: Path) -> set[str]:
     for name in ("README.md", "LICENSE", "LICENSE.md", "NOTICE"):
         if (folder / name).is_file():
             _copy(folder / name, out / name)
-    lineage = load_lineage(folder) or {"sfumato_version": __version__, "name": folder.name}
-    write_json(out / "sfumato.json", lineage)
+    if lineage := load_lineage(folder):  # models without one are not ours, and have their own family's habits
+        write_json(out / "sfumato.json", lineage)
     return there
 
 

@@ -9,7 +9,9 @@ import typer
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A model folder, or the name of an embedded model.")],
+    model: Annotated[
+        str, typer.Argument(help="A model folder, a single file, an id on the hub, or an embedded model's name.")
+    ],
     to: Annotated[str, typer.Option(help="folder (diffusers), single (one .safetensors file) or onnx.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The new folder or file.")],
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; as it is by default.")] = None,

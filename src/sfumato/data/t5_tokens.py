@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import tokenizers
 
-from sfumato.data.tokenfiles import ALL_IN_ONE, MAX_BYTES
+from sfumato.data.tokenfiles import ALL_IN_ONE, CONFIG, MAX_BYTES, write_texts
 from sfumato.data.windows import Frame
 from sfumato.errors import CheckpointError
 
@@ -41,14 +43,33 @@ class T5Tokenizer:
         except Exception as error:  # the tokenizers library raises plain Exception
             raise CheckpointError(f"{path} is no tokenizer of T5: {error}") from error
 
+    def save(self, folder: Path) -> None:
+        """Write the files that `load` and transformers read; raises StorageError when that fails."""
+        config = {"eos_token": END, "model_max_length": 512, "pad_token": PAD, "unk_token": "<unk>"}
+        config["tokenizer_class"] = "T5Tokenizer"
+        contents = {ALL_IN_ONE: self._tokenizer.to_str(), CONFIG: json.dumps(config, indent=2, sort_keys=True) + "\n"}
+        write_texts(folder, contents)
+
     def numbers(self, text: str) -> list[list[int]]:
         """The token numbers of a text, one by one, without the end."""
-        clean = text.encode("utf-8", errors="replace").decode("utf-8")
-        return [[number] for number in self._tokenizer.encode(clean, add_special_tokens=False).ids]
+        return [[number] for number in self._encoded(text).ids]
+
+    def truncated(self, texts: Iterable[str], length: int) -> str | None:
+        """What an encoder of `length` tokens does not see of texts one after the other; None when it sees all."""
+        room, lost = self.frame(length).room, ""
+        for text in texts:
+            starts = [start for start, _ in self._encoded(text).offsets]
+            lost += text[starts[room] :] if len(starts) > room else ""
+            room = max(room - len(starts), 0)
+        return lost or None
 
     def frame(self, length: int) -> Frame:
         """How they are laid out for an encoder of `length` tokens."""
         return Frame(length, None, self.end_id, self.pad_id, endless=True)
+
+    def _encoded(self, text: str) -> tokenizers.Encoding:
+        clean = text.encode("utf-8", errors="replace").decode("utf-8")
+        return self._tokenizer.encode(clean, add_special_tokens=False)
 
 
 def _converted(folder: Path) -> tokenizers.Tokenizer:

@@ -27,6 +27,11 @@ def write(
         CONFIG: json.dumps(config, indent=2, sort_keys=True) + "\n",
         WORDS: "".join(f"{word}\n" for word in words),
     }
+    write_texts(folder, contents)
+
+
+def write_texts(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write files of these names and contents; raises StorageError when that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

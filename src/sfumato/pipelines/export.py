@@ -13,6 +13,7 @@ from sfumato.errors import CheckpointError, StorageError
 from sfumato.pipelines.finding import find
 from sfumato.pipelines.graphs import graphs
 from sfumato.pipelines.model import load
+from sfumato.pipelines.unfolding import as_folder, unfold
 
 FORMATS = ("folder", "single", "onnx")
 INDEX = "sfumato_onnx.json"
@@ -32,7 +33,7 @@ def export(
     """Write a model in another form, all or nothing.
 
     Args:
-        model: a model folder, or the name of an embedded model.
+        model: a model folder, a single file, an id on the hub, or the name of an embedded model.
         to: one of `FORMATS`.
         out: the new folder or file.
         dtype: of the weights, one of `DTYPES`; None keeps them as they are. ONNX graphs are of float32.
@@ -50,17 +51,26 @@ def export(
         raise CheckpointError(f"There is no type {dtype!r}; known: {', '.join(DTYPES)}.")
     if to == "onnx" and dtype not in (None, "float32"):
         raise CheckpointError("ONNX graphs are written in float32, so that they can be compared; leave --dtype out.")
-    folder = find(model)
-    _require_room(folder, out, overwrite, file=to == "single")
-    if to == "folder":
-        export_folder(folder, out, DTYPES.get(dtype or ""))
+    if to == "single" and out.suffix != ".safetensors":
+        raise CheckpointError(f"{out}: a single file is called *.safetensors.")
+    path, kind = find(model), DTYPES.get(dtype or "")
+    _require_room(path, out, overwrite, file=to == "single")
+    if to == "folder" and path.is_file():
+        with whole_folder(out) as temporary:
+            if missing := unfold(path, temporary, kind):
+                say(f"without {', '.join(missing)}: T5's tokenizer is in no single file, nor on this machine")
+    elif to == "folder":
+        export_folder(path, out, kind)
     elif to == "single":
-        if out.suffix != ".safetensors":
-            raise CheckpointError(f"{out}: a single file is called *.safetensors.")
-        if left := export_single(folder, out, DTYPES.get(dtype or "")):
-            say(f"without {', '.join(left)}: a single file has no place for them")
+        with as_folder(path, out) as folder:
+            if left := export_single(folder, out, kind):
+                say(f"without {', '.join(left)}: a single file has no place for them")
     else:
-        export_onnx(folder, out, checked=checked, say=say)
+        require_onnx()
+        for _ in graphs(load(path, "meta")):
+            pass  # or what has no graph is refused, before any weight is read
+        with as_folder(path, out) as folder:
+            export_onnx(folder, out, checked=checked, say=say)
 
 
 def _require_room(folder: Path, out: Path, overwrite: bool, *, file: bool) -> None:
@@ -82,7 +92,6 @@ def export_onnx(folder: Path, out: Path, *, checked: bool = True, say: Callable[
 
     `sfumato_onnx.json` says of each graph its inputs and outputs, and how far onnxruntime was from the network.
     """
-    require_onnx()
     model = load(folder)
     written: dict[str, object] = {}
     with whole_folder(out) as temporary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,8 @@ class Given:
             return cls._kept("", written.getvalue())
         if isinstance(picture, Mapping):
             path, sha256 = picture.get("path"), picture.get("sha256")
-            if not isinstance(path, str) or not isinstance(sha256, str):
-                raise PromptError("A recipe names a picture by its path and sha256.")
+            if not isinstance(path, str) or not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+                raise PromptError("A recipe names a picture by its path and sha256, which is 64 hex digits.")
             return cls(path, sha256)
         if not isinstance(picture, str | Path):
             raise PromptError(f"A picture is a file or a PIL image, not {picture!r:.100}.")

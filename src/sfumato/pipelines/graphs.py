@@ -13,12 +13,13 @@ from sfumato.errors import CheckpointError
 from sfumato.networks.clip import TextEncoder
 from sfumato.networks.flux import FluxTransformer
 from sfumato.networks.sd3 import SD3Transformer
+from sfumato.networks.t5 import T5
 from sfumato.networks.unet import UNet
 from sfumato.networks.unet_config import UNetConfig
 from sfumato.networks.vae import Autoencoder
 from sfumato.pipelines.model import Model, kind
 
-MAP = {0: "batch", 2: "height", 3: "width"}
+MAP, TEXT = {0: "batch", 2: "height", 3: "width"}, {0: "batch", 1: "sequence"}
 SIZES = ((2, 4, 6, 5), (3, 6, 4, 7))  # at which a network is traced, and checked: batch, height, width, words
 
 
@@ -37,11 +38,13 @@ def graphs(model: Model) -> Iterator[tuple[str, Graph]]:
                 yield "vae_encoder", _encoder(network)
             case "text_encoder" if isinstance(network, TextEncoder):
                 yield name, _text(network, hidden=model.family.words != "clip")
+            case "text_encoder" if model.family.words in ("sd3", "flux"):  # which hear the padding of T5 too
+                yield name, _t5(network)
             case "unet" | "transformer" | "upsampler" if isinstance(network, UNet):
                 yield name, _unet(network, _pooled_width(model))
             case "transformer" if isinstance(network, SD3Transformer | FluxTransformer):
                 yield name, _transformer(network)
-            case "unet" | "transformer" | "upsampler" | "text_encoder":
+            case _:
                 raise CheckpointError(f"The {name} of {model.name}, a {type(network).__name__}, has no ONNX graph yet.")
 
 
@@ -64,9 +67,9 @@ def _text(encoder: TextEncoder, *, hidden: bool) -> Graph:
     outputs += [f"hidden_states.{layers - 1}", f"hidden_states.{layers}"] * hidden
 
     def ids(batch: int, words: int) -> Tensor:
-        drawn = torch.randint(config.vocab_size, (batch, words), generator=torch.Generator().manual_seed(words))
+        drawn = _words(config.vocab_size, batch, words)
         drawn[:, -1] = config.eos_token_id
-        return drawn.int()
+        return drawn
 
     def read(input_ids: Tensor) -> tuple[Tensor, ...]:
         said = [each for each in encoder(input_ids) if each is not None]
@@ -74,7 +77,12 @@ def _text(encoder: TextEncoder, *, hidden: bool) -> Graph:
 
     full = config.max_position_embeddings
     first, other = {"input_ids": ids(2, full - 1)}, {"input_ids": ids(3, full)}
-    return Graph(Asked(encoder, read), first, tuple(outputs), {"input_ids": {0: "batch", 1: "sequence"}}, other)
+    return Graph(Asked(encoder, read), first, tuple(outputs), {"input_ids": TEXT}, other)
+
+
+def _t5(encoder: T5) -> Graph:
+    first, other = ({"input_ids": _words(encoder.config.vocab_size, batch, words)} for batch, *_, words in SIZES)
+    return Graph(Asked(encoder, encoder), first, ("last_hidden_state",), {"input_ids": TEXT}, other)
 
 
 def _decoder(vae: Autoencoder) -> Graph:
@@ -116,7 +124,7 @@ def _unet(network: UNet, pooled: int) -> Graph:
     first, other = (inputs(*size) for size in SIZES)
     axes = {name: {0: "batch"} for name in first if name != "timestep"} | {"sample": MAP}
     if listens:
-        axes["encoder_hidden_states"] = {0: "batch", 1: "sequence"}
+        axes["encoder_hidden_states"] = TEXT
 
     def ask(*inputs: Tensor) -> Tensor:
         told: dict[str, Any] = dict(zip(first, inputs, strict=True))
@@ -154,7 +162,7 @@ def _transformer(network: SD3Transformer | FluxTransformer) -> Graph:
         return told | ({"guidance": torch.tensor([3.5])} if getattr(config, "guidance_embeds", False) else {})
 
     first, other = (inputs(*size) for size in SIZES)
-    axes = {names[0]: MAP, "encoder_hidden_states": {0: "batch", 1: "sequence"}, "pooled_projections": {0: "batch"}}
+    axes = {names[0]: MAP, "encoder_hidden_states": TEXT, "pooled_projections": {0: "batch"}}
 
     def ask(sample: Tensor, timestep: Tensor, states: Tensor, pooled: Tensor, *guidance: Tensor) -> Tensor:
         return network(sample, timestep, states, pooled=pooled, **({"guidance": guidance[0]} if guidance else {}))
@@ -164,3 +172,7 @@ def _transformer(network: SD3Transformer | FluxTransformer) -> Graph:
 
 def _normal(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def _words(known: int, batch: int, words: int) -> Tensor:
+    return torch.randint(known, (batch, words), generator=torch.Generator().manual_seed(words)).int()

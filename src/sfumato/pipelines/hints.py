@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ class Control:
         scale: how much of the correction is wanted; 1 as in training.
         start, end: between which parts of the steps it corrects, 0 to 1.
         guess: correct what the prompt makes, and not what is gone away from; for a ControlNet and few words.
-        fingerprint: of the network's files; "" takes any.
+        fingerprint: of the network's files; "" takes any, but not in the recipe of a picture.
     """
 
     network: str
@@ -61,7 +61,7 @@ class Like:
         scale: how much of them is wanted, 1 as in training; or different ones for parts of the U-Net, by the beginnings
             of the names of its cross-attentions.
         encoder: the folder of the image encoder; by default the model's own, or else the one beside the adapter.
-        fingerprint: of the files; "" takes any.
+        fingerprint: of the files; "" takes any, but not in the recipe of a picture.
     """
 
     adapter: str
@@ -102,6 +102,17 @@ def _hint(kind: type[Hint], name: str, value: Any) -> Hint:
     if not isinstance(value, Mapping) or not set(value) <= set(known) or not set(known[:2]) <= set(value):
         raise PromptError(f"Each {name} is a table of {', '.join(known)}; the first two are needed.")
     return kind(**value)
+
+
+def require_identified(hints: Sequence[Control | Like]) -> None:
+    """Refuse hints of a recipe that do not tell which network they were made with: PromptError naming it."""
+    for hint in hints:
+        if not hint.fingerprint:
+            name = hint.network if isinstance(hint, Control) else hint.adapter
+            raise PromptError(
+                f"The recipe does not tell the fingerprint of {name}: whether that is still the network that its "
+                "picture was made with cannot be known. Ask for the picture anew instead."
+            )
 
 
 def whole_path(value: Any, name: str) -> str:

@@ -52,21 +52,28 @@ def readers(package: Package, parts: Sequence[str]) -> Readers:
     """
     found = Readers(list(parts), {}, {})
     for name in sorted(name for name in parts if kind(name) == "text_encoder"):
-        reader = tokenizer_of(name)
-        if class_of(package.parts[name].config(), name) == "T5EncoderModel":
-            t5 = _t5(package, reader)
-            if t5 is not None:
-                found.t5_tokenizers[reader] = t5
-            elif name in package.family.needed:
-                raise CheckpointError(f"{package.path}: {_no_t5(name)}")
-            else:
-                warnings.warn(WithoutT5(f"{_no_t5(name)} It goes without."), stacklevel=2)
-                found.parts.remove(name)
+        reader = reader_of(package, name)
+        if isinstance(reader, Tokenizer):
+            found.tokenizers[tokenizer_of(name)] = reader
+        elif reader is not None:
+            found.t5_tokenizers[tokenizer_of(name)] = reader
+        elif name in package.family.needed:
+            raise CheckpointError(f"{package.path}: {_no_t5(name)}")
         else:
-            found.tokenizers[reader] = _clip(package, name, reader)
+            warnings.warn(WithoutT5(f"{_no_t5(name)} It goes without."), stacklevel=2)
+            found.parts.remove(name)
     if not found.tokenizers and not found.t5_tokenizers:
         found.tokenizers["tokenizer"] = Tokenizer.load(package.path / "tokenizer")
     return found
+
+
+def reader_of(package: Package, name: str) -> Tokenizer | T5Tokenizer | None:
+    """The tokenizer of one text encoder; None for a T5 of which none is here.
+
+    Raises CheckpointError when it is broken, or neither in the files nor CLIP's own.
+    """
+    t5 = class_of(package.parts[name].config(), name) == "T5EncoderModel"
+    return _t5(package, tokenizer_of(name)) if t5 else _clip(package, name, tokenizer_of(name))
 
 
 def _clip(package: Package, name: str, reader: str) -> Tokenizer:

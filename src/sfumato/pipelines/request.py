@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
-from sfumato.data.prompts import parse
 from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
@@ -106,7 +106,7 @@ class Request:
         self._mixture()
         for text in self.texts:
             require_text(text)
-            parse(text, self.prompt_syntax, negative=text != self.prompt)
+            _require_readable(text, Reading(self.prompt_syntax, steps=self.num_inference_steps), text != self.prompt)
         if self.clip_skip is not None:
             self._whole("clip_skip", -100, 100)
         self._guided()
@@ -159,7 +159,7 @@ class Request:
     @property
     def reading(self) -> Reading:
         """How its texts are read."""
-        return Reading(self.prompt_syntax, self.clip_skip)
+        return Reading(self.prompt_syntax, self.clip_skip, steps=self.num_inference_steps)
 
     @property
     def method(self) -> Method:
@@ -281,6 +281,12 @@ def require_text(text: Any) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError("The prompt holds bytes that are no text; type it in UTF-8.") from None
+
+
+@lru_cache(64)  # the pictures of a prompt are as many requests
+def _require_readable(text: str, reading: Reading, negative: bool) -> None:
+    for _ in reading.all_branches(text, negative=negative):
+        pass
 
 
 def _pair(value: Any, message: str) -> tuple[Any, Any]:

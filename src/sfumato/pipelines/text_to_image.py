@@ -22,11 +22,11 @@ from torch import Tensor
 
 from sfumato import __version__
 from sfumato.data.pictures import to_image
-from sfumato.data.prompts import parse
 from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
 from sfumato.networks.upsampler import patch_of
+from sfumato.pipelines.hints import require_identified
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.loading import Beside, load_with, require_additions
 from sfumato.pipelines.memory.estimate import Estimate, estimate, without_memory
@@ -35,6 +35,7 @@ from sfumato.pipelines.memory.room import free, require_room
 from sfumato.pipelines.model import Model, require_fingerprint
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
+from sfumato.pipelines.unheard import unheard
 from sfumato.pipelines.upsampling import upsample
 from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
@@ -174,6 +175,7 @@ class Pipeline:
         require_fingerprint(self.model.folder, recipe)
         require_additions(self.model, recipe)
         request = Request.from_dict(recipe.get("request", {})).without_idle(self.way.takes)
+        require_identified((*request.control, *request.like))
         for step in self.run([request]):
             last = step
         return Result(last.pictures(), [self.recipe(request)])
@@ -196,7 +198,8 @@ class Pipeline:
         """Generate a batch of requests that differ in prompt and seed at most."""
         batch = self.batch(requests)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
-            self._warn(text, batch.plan.prompt_syntax)
+            for message in unheard(self.model, text, batch.plan.reading):
+                warnings.warn(PromptWarning(message), stacklevel=2)
         self._require_room(batch, requests)
         try:
             for painting in self.paintings(batch):
@@ -305,21 +308,6 @@ class Pipeline:
             near = max(unit, round(side / unit) * unit)
             raise PromptError(f"{name} {side} is not a multiple of {unit} pixels, as this model needs; try {near}.")
         return side // upsampling
-
-    def _warn(self, prompt: str, syntax: str) -> None:
-        if not self.model.tokenizers:
-            return
-        tokenizer = self.model.tokenizer
-        pieces = (piece for branch in parse(prompt, syntax) for chunk in branch.chunks for piece in chunk)
-        unknown = [word for piece in pieces for word in tokenizer.unknown_words(piece.text)]
-        if unknown:
-            words = ", ".join(f'"{word}"' for word in dict.fromkeys(unknown))
-            message = f"The model {self.model.name} never saw these words in training: {words}. It will guess."
-            warnings.warn(PromptWarning(message), stacklevel=2)
-        lost = tokenizer.truncated(prompt) if syntax == "diffusers" else None
-        if lost:
-            message = f"The prompt is longer than the {tokenizer.length} tokens that are read; left out is: {lost!r}"
-            warnings.warn(PromptWarning(message), stacklevel=2)
 
 
 def _images(painting: Painting) -> list[Image.Image]:

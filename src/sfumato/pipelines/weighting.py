@@ -14,14 +14,15 @@ A weight acts at its own token's place. What later tokens know of that word, by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from sfumato.data.prompts import Branch, ends, parse_at
 from sfumato.data.windows import Frame, Window, empty
 from sfumato.errors import PromptError
 
@@ -31,10 +32,39 @@ Encode = Callable[[Int64[Tensor, "1 t"]], tuple[Float[Tensor, "1 t d"], Float[Te
 
 @dataclass(frozen=True)
 class Reading:
-    """How prompts are read: `profile`, a name in `sfumato.data.prompts.PROFILES`, and its `clip_skip`."""
+    """How prompts are read, and when.
+
+    Attributes:
+        profile: by whose rules, a name in `sfumato.data.prompts.PROFILES`.
+        clip_skip: how many of the text encoder's last layers are left out, as the users of that program mean it.
+        step: at which step of the sampling, from 0, since prompts may change on the way.
+        steps: how many there are.
+        windows: how many there are at least; those without words are the empty prompt's.
+    """
 
     profile: str = "sfumato"
     clip_skip: int | None = None
+    step: int = 0
+    steps: int = 1
+    windows: int = 1
+
+    def branches(self, text: str, *, negative: bool = False) -> tuple[Branch, ...]:
+        """What a text says at the step; `negative` as in `sfumato.data.prompts.parse`.
+
+        A1111 counts the steps that are made from 0, and those at which a prompt changes from 1: what is said first is
+        said once more than one might think.
+        """
+        return parse_at(text, self.profile, step=max(1, self.step), steps=self.steps, negative=negative)
+
+    def starts(self, text: str, *, negative: bool = False) -> list[int]:
+        """The steps, from 0, at which a text begins to say something; 0 is the first, and most often the only one."""
+        before = ends(text, self.profile, steps=self.steps, negative=negative)
+        return [0, *(end + 1 for end in before if end + 1 < self.steps)]
+
+    def all_branches(self, text: str, *, negative: bool = False) -> Iterator[Branch]:
+        """All that a text says from the first step to the last."""
+        for step in self.starts(text, negative=negative):
+            yield from replace(self, step=step).branches(text, negative=negative)
 
 
 class Encoded(NamedTuple):

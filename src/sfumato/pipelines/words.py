@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sfumato.data.prompts import Branch, parse
-from sfumato.data.windows import windows
+from sfumato.data.prompts import Branch
+from sfumato.data.windows import Frame, Words, empty, windows
 from sfumato.diffusion.mixing import Weight
 from sfumato.errors import CheckpointError
 from sfumato.networks.pixart import PixArtConfig
@@ -22,9 +23,8 @@ from sfumato.pipelines.model import Model
 from sfumato.pipelines.readers import tokenizer_of
 from sfumato.pipelines.weighting import Encoded, Reading, layers_skipped, weighted
 
-T5_OF_SD3 = 256  # tokens
-T5_OF_FLUX, T5_OF_FLUX_SCHNELL = 512, 256
-T5_OF_PIXART = {"alpha": 120, "sigma": 300}
+T5_TOKENS = {"sd3": 256, "flux": 512, "pixart-alpha": 120, "pixart-sigma": 300}  # that it reads, by the kind of words
+T5_TOKENS_OF_SCHNELL = 256
 AESTHETIC, UNAESTHETIC = 6.0, 2.5  # the refiner's last number, for prompts and for what to go away from
 
 
@@ -49,8 +49,8 @@ def condition_of(
         reading: by whose rules the texts are read.
         negative: the texts are what to go away from.
     """
-    said = {text: parse(text, reading.profile, negative=True)[0] for text in prompts}
-    return together([_said(model, said[text], size, reading, negative) for text in prompts])
+    said = {text: _heard(model, text, size, reading, alone=True, negative=negative) for text in dict.fromkeys(prompts)}
+    return together([said[text][0][0] for text in prompts])
 
 
 def branches_of(
@@ -62,11 +62,7 @@ def branches_of(
     (Liu et al. 2022, eq. 11). The weights are not made to sum to 1: AND asks for both, it is no mixture. Prompts that
     have fewer branches than others have some without weight.
     """
-    said = {text: parse(text, reading.profile) for text in dict.fromkeys(prompts)}
-    read = {
-        text: [(_said(model, branch, size, reading, False), branch.weight) for branch in branches]
-        for text, branches in said.items()
-    }
+    read = {text: _heard(model, text, size, reading) for text in dict.fromkeys(prompts)}
     found: list[tuple[Condition, Weight]] = []
     for number in range(max(map(len, read.values()))):
         each = [(read[text][number] if number < len(read[text]) else (read[text][0][0], 0.0)) for text in prompts]
@@ -76,11 +72,58 @@ def branches_of(
     return found
 
 
-def alike(prompts: Sequence[str], profile: str) -> list[list[int]]:
-    """The places of prompts, those together whose branches have the same weights: one computation suits them all."""
-    groups: dict[tuple[float, ...], list[int]] = {}
+def _heard(
+    model: Model, text: str, size: tuple[int, int], reading: Reading, *, alone: bool = False, negative: bool = False
+) -> list[tuple[Condition, float]]:
+    """The branches of a text, or its one branch `alone`, with their weights."""
+    branches = reading.branches(text, negative=alone)
+    said = [
+        _said(model, branch, size, _filled(model, text, number, reading, alone), negative)
+        for number, branch in enumerate(branches)
+    ]
+    if reading.profile == "a1111":
+        longest = max(one.states.shape[1] for one in said)
+        said = [_lengthened(one, longest) for one in said]
+    return [(one, branch.weight) for one, branch in zip(said, branches, strict=True)]
+
+
+def _lengthened(condition: Condition, length: int) -> Condition:
+    """A1111 makes the branches of a prompt equally long: the last state of a shorter one is said again and again."""
+    states = condition.states
+    last = states[:, -1:].expand(-1, length - states.shape[1], -1)
+    return replace(condition, states=torch.cat([states, last], dim=1)) if last.shape[1] else condition
+
+
+def _filled(model: Model, text: str, number: int, reading: Reading, alone: bool) -> Reading:
+    """The reading of one branch, with as many windows as it takes at any step: A1111 encodes all of them together."""
+    if not model.tokenizers or len(reading.starts(text, negative=alone)) == 1:
+        return reading
+    words, frame = model.tokenizer.numbers, model.tokenizer.frame
+    return replace(reading, windows=_most_windows(text, number, replace(reading, step=0), alone, words, frame))
+
+
+@lru_cache(64)  # asked at every step
+def _most_windows(text: str, number: int, reading: Reading, alone: bool, words: Words, frame: Frame) -> int:
+    steps = (replace(reading, step=step) for step in reading.starts(text, negative=alone))
+    said = (each.branches(text, negative=alone)[number] for each in steps)
+    return max(len(windows(branch.chunks, words, frame, reading.profile)) for branch in said)
+
+
+def t5_length(model: Model) -> int:
+    """How many tokens T5 reads for a model that hears it."""
+    words = model.family.words
+    return T5_TOKENS_OF_SCHNELL if words == "flux" and not model.unet.config.guidance_embeds else T5_TOKENS[words]
+
+
+def alike(prompts: Sequence[str], reading: Reading) -> list[list[int]]:
+    """The places of prompts, those together for which one computation does.
+
+    Their branches have the same weights, and they change at the same steps.
+    """
+    groups: dict[tuple[tuple[float, ...], tuple[int, ...]], list[int]] = {}
     for place, text in enumerate(prompts):
-        groups.setdefault(tuple(branch.weight for branch in parse(text, profile)), []).append(place)
+        weights = tuple(branch.weight for branch in reading.branches(text))
+        groups.setdefault((weights, tuple(reading.starts(text))), []).append(place)
     return list(groups.values())
 
 
@@ -128,24 +171,22 @@ def _sd3(model: Model, branch: Branch, reading: Reading) -> Condition:
     states = torch.cat([one.states for one in both], dim=-1)
     width = model.unet.config.joint_attention_dim
     if "text_encoder_3" in model.parts:
-        more, _ = _read_t5(model, "text_encoder_3", branch, T5_OF_SD3)
+        more, _ = _read_t5(model, "text_encoder_3", branch)
     else:
-        more = states.new_zeros(T5_OF_SD3, width)
+        more = states.new_zeros(t5_length(model), width)
     states = torch.cat([F.pad(states, (0, width - states.shape[-1])), more])
     return Condition(states[None], pooled=torch.cat([_pooled(one) for one in both], dim=-1))
 
 
 def _flux(model: Model, branch: Branch, reading: Reading) -> Condition:
     """T5's states, and CLIP's pooled vector (Labs et al. 2025, section 2)."""
-    length = T5_OF_FLUX if model.unet.config.guidance_embeds else T5_OF_FLUX_SCHNELL
-    states, _ = _read_t5(model, "text_encoder_2", branch, length)
+    states, _ = _read_t5(model, "text_encoder_2", branch)
     return Condition(states[None], pooled=_pooled(_read(model, "text_encoder", branch, reading, first=True)))
 
 
 def _pixart(model: Model, branch: Branch, reading: Reading) -> Condition:
     """T5's states alone, those of the padding hidden (Chen et al. 2023, section 2.3)."""
-    length = T5_OF_PIXART[model.family.words.removeprefix("pixart-")]
-    states, words = _read_t5(model, "text_encoder", branch, length, masked=True)
+    states, words = _read_t5(model, "text_encoder", branch, masked=True)
     return Condition(states[None], mask=words[None])
 
 
@@ -186,16 +227,17 @@ def _read(
         return read.states, read.pooled if read.projected is None else read.projected
 
     rows = windows(branch.chunks, tokenizer.numbers, tokenizer.frame, reading.profile)
+    rows += (empty(tokenizer.frame),) * (reading.windows - len(rows))
     return weighted(rows[:1] if first else rows, tokenizer.frame, encode, reading.profile)
 
 
 def _read_t5(
-    model: Model, name: str, branch: Branch, length: int, *, masked: bool = False
+    model: Model, name: str, branch: Branch, *, masked: bool = False
 ) -> tuple[Float[Tensor, "t d"], Bool[Tensor, " t"]]:
     """T5's states of a branch, and which of them are no padding; `masked` hides that from the words too."""
     encoder: T5 = model.part(name)
     tokenizer = model.t5_tokenizers[tokenizer_of(name)]
-    frame = tokenizer.frame(length)
+    frame = tokenizer.frame(t5_length(model))
     rows = windows(branch.chunks, tokenizer.numbers, frame)
 
     def words(ids: Tensor) -> Tensor:

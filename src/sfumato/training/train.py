@@ -90,9 +90,13 @@ def _asked(recipe: Recipe, budget: str | None) -> dict[str, Any]:
 
 
 def _require_same_run(folder: Path, recipe: Recipe, budget: str | None) -> None:
-    """Refuse to go on with a training that began with another recipe."""
+    """Refuse to go on with a training that began with another recipe; what that did not say was as it is by itself."""
     path = folder / RUN / "recipe.json"
-    changed = sorted(_differences(read_json(path), _asked(recipe, budget))) if path.is_file() else []
+    if not path.is_file():
+        return
+    began = read_json(path)
+    known = recipes.check({key: value for key, value in began.items() if key != "budget"}, path.name)
+    changed = sorted(_differences(_asked(known, began.get("budget")), _asked(recipe, budget)))
     if changed:
         raise RecipeError(
             f"{folder} holds a training that began with another recipe: "

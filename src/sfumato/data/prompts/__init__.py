@@ -10,6 +10,7 @@ text with a weight. A *profile* says whose rules hold:
 - `diffusers`: all is text.
 - `a1111`: AUTOMATIC1111's stable-diffusion-webui 1.7: a bracket without partner holds to the end, `AND` is seen within
   brackets too, a prompt may end in `:weight` without any AND, and BREAK is a word within brackets that weigh.
+  `[from:to:when]` and `[one|other]` say something else from step to step.
 - `comfyui`: ComfyUI: round brackets alone; an inner number takes the place of the outer one instead of multiplying it.
 
 Weights may be negative, but lie between -1000 and 1000: a weight of 1e999 or nan is refused.
@@ -19,11 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sfumato.data.prompts import a1111, comfyui, ours
+from sfumato.data.prompts import a1111, comfyui, editing, ours
 from sfumato.data.prompts.pieces import HEAVIEST, Branch, Piece
 from sfumato.errors import PromptError
 
-__all__ = ["HEAVIEST", "PROFILES", "Branch", "Piece", "parse"]
+__all__ = ["HEAVIEST", "PROFILES", "Branch", "Piece", "ends", "parse", "parse_at"]
 
 
 def parse(text: str, profile: str = "sfumato", *, negative: bool = False) -> tuple[Branch, ...]:
@@ -36,15 +37,41 @@ def parse(text: str, profile: str = "sfumato", *, negative: bool = False) -> tup
 
     Raises:
         PromptError: naming the character, counted from 1, for a weight that is out of bounds or no number, brackets
-            more than 50 deep, or prompt editing ([from:to:when], [one|other]); or for a profile that does not exist.
+            more than 50 deep, or a prompt that changes from step to step, which `parse_at` reads ([from:to:when],
+            [one|other]); or for a profile that does not exist.
 
     Example:
         >>> parse("(red:1.3) cat AND a dog :0.5")[0].chunks
         ((Piece(text='red', weight=1.3), Piece(text=' cat ', weight=1.0)),)
     """
+    return tuple(_parser(profile)(text, not negative))
+
+
+def parse_at(
+    text: str, profile: str = "sfumato", *, step: int, steps: int, negative: bool = False
+) -> tuple[Branch, ...]:
+    """`parse` of what a prompt says at a step, 1 to `steps`: by the rules of a1111 it may change on the way.
+
+    Example:
+        >>> [parse_at("a [cat:dog:0.5]", "a1111", step=step, steps=2)[0].chunks[0][0].text for step in (1, 2)]
+        ['a cat', 'a dog']
+    """
+    if profile == "a1111":
+        return tuple(a1111.branches(text, not negative, step, steps))
+    return parse(text, profile, negative=negative)
+
+
+def ends(text: str, profile: str = "sfumato", *, steps: int, negative: bool = False) -> list[int]:
+    """The steps, 1 to `steps`, after which a prompt says something else; the last one always is there."""
+    if profile != "a1111":
+        return [steps]
+    return sorted({end for part, _, _ in a1111.parts(text, not negative) for end in editing.ends(part, steps)})
+
+
+def _parser(profile: str) -> Callable[[str, bool], Iterator[Branch]]:
     if profile not in _PARSERS:
         raise PromptError(f"There is no prompt profile {profile!r:.100}; there are {', '.join(PROFILES)}.")
-    return tuple(_PARSERS[profile](text, not negative))
+    return _PARSERS[profile]
 
 
 def _literal(text: str, branching: bool) -> Iterator[Branch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sfumato.data.prompts.editing import at
 from sfumato.data.prompts.pieces import (
     BRANCH_WEIGHT,
     DEEPEST,
@@ -23,19 +24,29 @@ from sfumato.errors import PromptError
 MARKS = re.compile(r"\\[\\()\[\]]|[\\()\[\]]|:\s*([-+]?[.\d]+)\s*\)|[^\\()\[\]:]+|:")
 
 
-def branches(text: str, branching: bool) -> Iterator[Branch]:
-    """The branches of a prompt, or its one branch where AND is a word."""
-    ends = [*WHERE_AND.finditer(text)] if branching else []
-    starts = [0, *(mark.end() for mark in ends)]
-    for start, end in zip(starts, [*(mark.start() for mark in ends), len(text)], strict=True):
+def branches(text: str, branching: bool, step: int | None = None, steps: int = 1) -> Iterator[Branch]:
+    """The branches of a prompt, or its one branch where AND is a word.
+
+    At a `step`, 1 to `steps`, of a prompt that changes; without one such a prompt is refused.
+    """
+    for part, weight, start in parts(text, branching):
+        if step is None:
+            refuse_editing(part, start)
+        yield Branch(tuple(_attention(part if step is None else at(part, step, steps), start)), weight)
+
+
+def parts(text: str, branching: bool) -> Iterator[tuple[str, float, int]]:
+    """The text of each branch, its weight, and at which character of the prompt it begins."""
+    marks = [*WHERE_AND.finditer(text)] if branching else []
+    starts = [0, *(mark.end() for mark in marks)]
+    for start, end in zip(starts, [*(mark.start() for mark in marks), len(text)], strict=True):
         part, weight = text[start:end], 1.0
         match = BRANCH_WEIGHT.search(part) if branching else None
         if branching:
             part = part.rstrip() if match is None else part[: match.start()].rstrip()
         if match:
             weight = bounded(float(match[1]), match[1], start + match.start(1))
-        refuse_editing(part, start)
-        yield Branch(tuple(_attention(part, start)), weight)
+        yield part, weight, start
 
 
 def _attention(text: str, start: int) -> Iterator[tuple[Piece, ...]]:

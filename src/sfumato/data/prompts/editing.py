@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 MARKS = re.compile(r"(?:[^\\\[\]():|]|\\.)+|[\[\]():|]|\\")
 WHEN = re.compile(r"\s*([-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?)\s*\Z")
@@ -44,14 +45,23 @@ def schedule(text: str, steps: int) -> list[tuple[int, str]]:
         >>> schedule("a [cat:dog:0.5] in [red|blue]", 4)
         [(1, 'a cat in red'), (2, 'a cat in blue'), (3, 'a dog in red'), (4, 'a dog in blue')]
     """
-    parsed = _parsed(text)
-    ends = {steps}
-    for group in _edits(parsed):
+    return [(end, at(text, end, steps)) for end in ends(text, steps)]
+
+
+def ends(text: str, steps: int) -> list[int]:
+    """The steps, 1 to `steps`, after which a prompt says something else; the last one always is there."""
+    found = {steps}
+    for group in _edits(_parsed(text)):
         if group.when is None:
-            ends.update(range(1, steps + 1))
+            found.update(range(1, steps + 1))
         elif (last := _last_step(group.when, steps)) >= 1:
-            ends.add(last)
-    return [(end, _at(parsed, end, steps)) for end in sorted(ends)]
+            found.add(last)
+    return sorted(found)
+
+
+def at(text: str, step: int, steps: int) -> str:
+    """What a prompt says at a step, 1 to `steps`."""
+    return _at(_parsed(text), step, steps)
 
 
 def _last_step(when: str, steps: int) -> int:
@@ -59,6 +69,7 @@ def _last_step(when: str, steps: int) -> int:
     return int(max(min(share, steps), -1))  # "1e999" is the end
 
 
+@lru_cache(4)  # asked for at every step
 def _parsed(text: str) -> list[str | _Group]:
     top: list[str | _Group] = []
     open_: list[_Group] = []

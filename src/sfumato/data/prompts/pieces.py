@@ -80,5 +80,5 @@ def refuse_editing(text: str, start: int) -> None:
     if place is not None:
         raise PromptError(
             f"The prompt changes from step to step at character {start + place + 1} ([from:to:when] or [one|other]); "
-            "that is not done yet. A bracket that is only text is written \\[."
+            "that is done by the rules of a1111 alone. A bracket that is only text is written \\[."
         )

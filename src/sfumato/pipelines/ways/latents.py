@@ -27,6 +27,7 @@ from sfumato.networks.unet import UNet
 from sfumato.pipelines.attachments import Attachments
 from sfumato.pipelines.autoencoding import pictures_of
 from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
+from sfumato.pipelines.changing import changing
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.likeness import likeness
@@ -90,7 +91,8 @@ class Latents:
 
     @property
     def unit(self) -> int:
-        return self.factor * self.model.unet.config.factor
+        network = self.model.unet
+        return self.factor * (1 if isinstance(network, UNet) else network.config.factor)  # U-Nets halve any size
 
     @property
     def channels(self) -> int:
@@ -115,7 +117,7 @@ class Latents:
 
     def _walk(self, batch: Batch) -> Iterator[State]:
         """The sampling of a batch; prompts of other branches are sampled apart, or one's would change others' bits."""
-        groups = alike(batch.prompts, batch.plan.prompt_syntax)
+        groups = alike(batch.prompts, batch.plan.reading)
         some = [batch.of(places) for places in groups]
         runs = [self.denoise(self.encode(each.prompts, each), each) for each in some]
         order = torch.tensor([place for places in groups for place in places]).argsort()
@@ -123,13 +125,14 @@ class Latents:
             noisy, clean = (torch.cat([getattr(each, name) for each in states])[order] for name in ("noisy", "clean"))
             yield replace(states[0], noisy=noisy, clean=clean)
 
-    def encode(self, prompts: Sequence[str], batch: Batch | None = None) -> Branches:
+    def encode(self, prompts: Sequence[str], batch: Batch | None = None, step: int = 0) -> Branches:
         """What the prompts say: the branches of them all, with their weights; each prompt is encoded by itself.
 
-        A batch says at what size, and by whose rules the prompts are read.
+        A batch says at what size, and by whose rules the prompts are read; they may say something else at a later step.
         """
         size = (batch.height, batch.width) if batch else (self.base_size,) * 2
-        return branches_of(self.model, prompts, size, batch.plan.reading if batch else Reading())
+        reading = batch.plan.reading if batch else Reading()
+        return branches_of(self.model, prompts, size, replace(reading, step=step))
 
     def denoise(self, branches: Branches, batch: Batch) -> Iterator[State]:
         """From pure noise, or the picture that is given, to latents, a step at a time."""
@@ -140,40 +143,63 @@ class Latents:
         begins = plan.picture is not None and sees(model) not in ("small", "latents")
         clean = pictured(model, plan, batch.width, batch.height) if begins else None
         start, levels = begun(clean, plan, levels, fresh)
-        levels = method.route(levels)
-        denoise = self.steered(branches, batch, levels)
+        route = method.route(levels)
+        denoise = self.steered(branches, batch, route, levels)
         if plan.mask is not None and clean is not None and not sees(model):
             denoise = keeping(denoise, clean, reduced(plan.mask.marks(batch.width, batch.height), clean))
-        return sample(denoise, start, levels, noise, method.step)
+        return sample(denoise, start, route, noise, method.step)
 
-    def steered(self, branches: Branches, batch: Batch, levels: Level) -> Denoise:
-        """The denoiser, or the experts together, with the prompts of the batch, guided as it asks."""
+    def steered(self, branches: Branches, batch: Batch, levels: Level, steps: Level | None = None) -> Denoise:
+        """The denoiser, or the experts together, with the prompts of the batch, guided as it asks.
+
+        Args:
+            branches: what the prompts say at first.
+            batch: what is made.
+            levels: of the run.
+            steps: those of them at which the prompts may change; None where they do not.
+        """
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
         if plan.guidance == "pag" and not isinstance(model.unet, UNet):
             raise PromptError(f"The denoiser of {model.name} is no U-Net, which pag needs: take another guidance.")
         decode = partial(self.decode, pictures_a_pass=passes, tiles="never")
         likely = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
-        def encode(text: str, negative: bool) -> Condition:
-            return condition_of(model, [text], (batch.height, batch.width), plan.reading, negative=negative)
-
-        def asked(unet: nn.Module) -> Denoise:
+        def asked(unet: nn.Module, said: Branches, step: int) -> Denoise:
+            encode = partial(self._said_alone, batch, step)
             denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached)
             return (
                 with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
             )
+
+        def said_at(step: int) -> Denoise:
+            heard = self.encode(batch.prompts, batch, step) if step else branches
+            said = [(seen.saying(condition), weight) for condition, weight in heard]
+            if len(model.denoisers) == 1:
+                return asked(model.unet, said, step)
+            # the samples of a request stand at one level, so that an expert sees all of them or none
+            steered = [asked(unet, said, step) for unet in model.denoisers]
+            return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
 
         attached = self.attachments.attached(plan, batch.width, batch.height, levels)
         low = per_sample_noise(batch.seeds, "small")
         seen = looking(model, branches[0][0], plan, batch.width, batch.height, low)
         if guides_itself(model.unet):
             seen, plan = self._told(seen, plan)
-        said = [(seen.saying(condition), weight) for condition, weight in branches]
-        if len(model.denoisers) == 1:
-            return asked(model.unet)
-        # the samples of a request stand at one level, so that an expert sees all of them or none
-        steered = [asked(unet) for unet in model.denoisers]
-        return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
+        if steps is None:
+            return said_at(0)
+        starts = [start for start in self._starts(batch) if start < len(steps) - 1]
+        return changing(said_at, starts, steps) if len(starts) > 1 else said_at(0)
+
+    def _said_alone(self, batch: Batch, step: int, text: str, negative: bool) -> Condition:
+        """What a text besides the prompts says to one sample."""
+        reading = replace(batch.plan.reading, step=step)
+        return condition_of(self.model, [text], (batch.height, batch.width), reading, negative=negative)
+
+    def _starts(self, batch: Batch) -> list[int]:
+        """The steps, from 0, at which one of the texts begins to say something else."""
+        reading, others = batch.plan.reading, (batch.plan.negative_prompt, *(text for text, _ in batch.plan.mix))
+        starts = [*map(reading.starts, batch.prompts), *(reading.starts(text, negative=True) for text in others)]
+        return sorted({start for each in starts for start in each})
 
     def _told(self, condition: Condition, plan: Request) -> tuple[Condition, Request]:
         """The scale told to a denoiser that guides itself, in the place of guidance."""
