@@ -1,8 +1,10 @@
+import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
 from sfumato.networks.unet import UNet
-from sfumato.networks.upsampler import enlarge, upsampler_config
+from sfumato.networks.upsampler import enlarge, patch_of, upsampler_config
+from sfumato.pipelines.upsampling import looking_at
 
 
 @torch.no_grad()
@@ -30,3 +32,15 @@ def test_enlarge_keeps_the_mean_of_a_ramp_and_its_range():
     assert large.max() <= 1
     torch.testing.assert_close(large.mean(), ramp.mean(), atol=1e-6, rtol=0)
     torch.testing.assert_close(large[..., 1::3, 1::3], ramp)  # the middle of three lies on the pixel's centre
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+@torch.no_grad()
+def test_a_pixel_of_a_square_is_told_and_given_back_in_its_place(patch):
+    config = upsampler_config((8, 16), patch=patch, class_embed_type="timestep", num_class_embeds=None)
+    unet = UNet(config).eval()
+    assert patch_of(config) == patch
+    unet.forward = lambda sample, *_, **__: sample[:, : config.out_channels]  # gives back what is noisy
+    noisy = torch.randn(2, 3, 16, 16)
+    network = looking_at(unet, torch.randn(2, 3, 16, 16), 0.1)
+    assert torch.equal(network(noisy, torch.tensor([10.0, 500.0])), noisy)
