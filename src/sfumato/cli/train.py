@@ -13,13 +13,14 @@ ONE_STAGE = f"Only this stage of the recipe, such as {', '.join(TABLES)}, or den
 
 
 def train(
-    data: Annotated[str, typer.Argument(help='A folder or tar of captioned pictures, or "digits".')],
+    data: Annotated[str, typer.Argument(help='A folder or tar of captioned pictures, "digits" or "scenes".')],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model folder to make, or to go on with.")],
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or TOML file.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="A value over the recipe's: path.to.key=value.")] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time for everything, such as 10m: sizes and steps follow.")
     ] = None,
+    size: Annotated[str | None, typer.Option(help="tiny, small, base or large; the recipe's when not given.")] = None,
     stage: Annotated[str | None, typer.Option(help=ONE_STAGE)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -29,4 +30,4 @@ def train(
     """
     from sfumato.training.train import train as run
 
-    run(data, out, recipe, set or (), budget, stage, quiet)
+    run(data, out, recipe, set or (), budget, stage, quiet, size)

@@ -12,8 +12,7 @@ from sfumato.progress import Progress
 from sfumato.training.ema import Average
 from sfumato.training.loop import advance
 from sfumato.training.optimizers import build
-from sfumato.training.recipe import Recipe, Size, Training
-from sfumato.training.sizes import SIZES
+from sfumato.training.recipe import SIZES, Recipe, Size, Training
 from sfumato.training.stage import Draw, Stage
 from sfumato.training.state import State
 from sfumato.training.team import Team

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ from sfumato.training.ways import WAYS, Way
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 Size = Literal["tiny", "small", "base", "large"]
+SIZES: tuple[Size, ...] = get_args(Size)
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Channels = tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...]
@@ -288,9 +289,10 @@ def names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
-def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
+def load(recipe: str | Path, settings: Sequence[str] = (), size: str | None = None) -> Recipe:
     """Read a recipe by name or from a TOML file, with settings such as "denoiser.steps=500" put over it.
 
+    `size` is the recipe's own where it is not given. What a recipe says under "at.tiny" holds for the size tiny alone.
     Raises RecipeError naming the file and the field.
     """
     path = RECIPES / f"{recipe}.toml" if str(recipe) in names() else Path(recipe)
@@ -300,6 +302,12 @@ def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    if size is not None:
+        values["size"] = size
+    sized = values.pop("at", {})
+    if not isinstance(sized, dict) or not sized.keys() <= set(SIZES):
+        raise RecipeError(f"{path}: under 'at' there may be tables named {', '.join(SIZES)}.")
+    _lay_over(values, sized.get(values.get("size", "tiny"), {}))
     for setting in settings:
         _put(values, setting)
     return check(values, where=path.name)
@@ -312,6 +320,15 @@ def check(values: dict[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'recipe'}: {p['msg']}" for p in error.errors()]
         raise RecipeError(f"The recipe {where} is not valid:\n" + "\n".join(problems)) from error
+
+
+def _lay_over(values: dict[str, Any], more: dict[str, Any]) -> None:
+    """Put nested tables over others."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _lay_over(values[key], value)
+        else:
+            values[key] = value
 
 
 def _put(values: dict[str, Any], setting: str) -> None:

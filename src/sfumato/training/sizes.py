@@ -6,8 +6,6 @@ from sfumato.training.recipe import Size
 
 Widths = dict[Size, tuple[int, ...]]
 
-SIZES: tuple[Size, ...] = ("tiny", "small", "base", "large")
-
 # channels per resolution, finest first; the last one repeats
 AUTOENCODER: Widths = {"tiny": (16, 32, 64), "small": (32, 64, 128), "base": (64, 128, 256), "large": (128, 256, 512)}
 DENOISER: Widths = {"tiny": (64, 128), "small": (128, 256), "base": (192, 384, 576), "large": (320, 640, 1280)}

@@ -22,6 +22,7 @@ from sfumato.training.stage import Stage, Workshop
 from sfumato.training.stages import builder, denoiser
 from sfumato.training.team import Team, joined
 
+MADE = ("digits", "scenes")  # data that come with sfumato, each with a recipe of its name
 RUN = "run"  # the sub-folder of the model folder for everything but the model
 
 
@@ -33,17 +34,19 @@ def train(
     budget: str | None = None,
     stage: str | None = None,
     quiet: bool = False,
+    size: str | None = None,
 ) -> Path:
     """Train a model from zero on captioned pictures; called again, it goes on where it stopped.
 
     Args:
-        data: a folder or a tar of captioned pictures, or "digits".
+        data: a folder or a tar of captioned pictures, "digits", or "scenes".
         out: the model folder to make. Its sub-folder `run` holds checkpoints, metrics and sample grids.
-        recipe: a recipe's name or TOML file; "digits" for the digits, else "pictures".
+        recipe: a recipe's name or TOML file; that of the digits or scenes for these, else "pictures".
         settings: values put over the recipe's, such as "denoiser.steps=500".
         budget: a time such as "10m" for all stages that this call trains, which then decides sizes and steps.
         stage: train this stage of the recipe alone; those it needs must be complete.
         quiet: show no progress.
+        size: "tiny", "small", "base" or "large"; the recipe's own when not given.
 
     Returns:
         The model folder.
@@ -53,7 +56,7 @@ def train(
         StorageError: the disk is full; Interrupted: Ctrl-C or a termination signal; TrainingError: infinite losses.
     """
     folder = Path(out)
-    chosen = recipes.load(recipe or ("digits" if str(data) == "digits" else "pictures"), settings)
+    chosen = recipes.load(recipe or (str(data) if str(data) in MADE else "pictures"), settings, size)
     if stage is not None and stage not in chosen.stages:
         raise RecipeError(f"There is no stage {stage!r}; the recipe's stages are {', '.join(chosen.stages)}.")
     allowed = recipes.seconds(budget) if budget else None
