@@ -40,7 +40,7 @@ def open_store(data: str | Path, recipe: Recipe, cache: Path, team: Team, progre
 def _scenes(recipe: Recipe, team: Team) -> SceneStore:
     sprites = pack(Path(recipe.data.sprites) if recipe.data.sprites else None).first(recipe.data.concepts)
     workers = min(WORKERS, (os.cpu_count() or 1) - 1) if team.device.type == "cuda" else 0
-    return SceneStore(sprites, recipe.data.scenes, recipe.seed, team.device, workers)
+    return SceneStore(sprites, recipe.data.scenes, recipe.seed, team.device, workers, recipe.data.grid)
 
 
 def _prepared(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) -> Store:

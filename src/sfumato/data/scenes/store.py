@@ -40,14 +40,21 @@ class SceneStore:
         seed: of the stream.
         device: where pictures are composed.
         workers: processes that draw scenes ahead of their composition; 0 draws them here.
+        grid: cells a side to which things are moved and sized; 0 for anywhere.
     """
 
     def __init__(
-        self, pack: Pack, count: int, seed: int = 0, device: torch.device | str = "cpu", workers: int = 0
+        self,
+        pack: Pack,
+        count: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        grid: int = 0,
     ) -> None:
         self.pack, self.count, self.device = pack, count, torch.device(device)
-        self.scenes, self.report = Scenes(pack, seed), Report()
-        description = f"scenes {FORMAT} {pack.fingerprint} {seed} {count}"
+        self.scenes, self.report = Scenes(pack, seed, grid=grid), Report()
+        description = f"scenes {FORMAT} {pack.fingerprint} {seed} {count} {grid}"
         self.fingerprint = hashlib.sha256(description.encode()).hexdigest()
         self._workers = _started(self.scenes, workers) if workers else None
         self._drawn = functools.lru_cache(maxsize=8)(self._draw)  # the captions of a batch are asked for after it

@@ -9,9 +9,11 @@ from sfumato.data.scenes.language import Language
 from sfumato.data.scenes.layout import lay_out
 from sfumato.data.scenes.phrases import caption
 from sfumato.data.scenes.scene import Scene
+from sfumato.data.scenes.snapping import snapped
 from sfumato.data.scenes.sprites import Pack
 from sfumato.errors import DataError
 
+FEWEST_CELLS = 8
 ATTEMPTS = 8  # layouts of one description before another is drawn
 
 
@@ -26,17 +28,28 @@ class Scenes:
         seed: 0 or more; each gives another stream.
         held_out: False for what may be learned, True for what holds a held-out combination, None for everything.
         language: What may be described; None: everything that the pack allows.
+        grid: Cells a side to which things are moved and sized; 0: they stand anywhere.
 
     Raises:
-        DataError: the seed is negative.
+        DataError: the seed is negative, or the grid has fewer than eight cells a side.
     """
 
-    def __init__(self, pack: Pack, seed: int, held_out: bool | None = False, language: Language | None = None) -> None:
+    def __init__(
+        self,
+        pack: Pack,
+        seed: int,
+        held_out: bool | None = False,
+        language: Language | None = None,
+        grid: int = 0,
+    ) -> None:
         if seed < 0:
             raise DataError(f"a seed is 0 or more, not {seed}")
+        if grid and grid < FEWEST_CELLS:
+            raise DataError(f"a grid has {FEWEST_CELLS} cells a side or more, not {grid}")
         self.pack = pack
         self.seed = seed
         self.held_out = held_out
+        self.grid = grid
         self.language = language or Language(pack.concepts)
 
     def scene(self, number: int) -> Scene:
@@ -50,6 +63,7 @@ class Scenes:
             description = self.language.draw(rng, held_out=self.held_out)
             for _ in range(ATTEMPTS):
                 scene = lay_out(description, self.pack, rng)
+                scene = snapped(scene, self.grid) if self.grid else scene
                 if self.held_out is not False or not shows_held_out(scene, self.language.names):
                     return scene
 
