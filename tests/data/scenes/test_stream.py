@@ -6,6 +6,7 @@ import pytest
 
 from sfumato.data.scenes.held_out import is_held_out
 from sfumato.data.scenes.language import Language
+from sfumato.data.scenes.phrases import vocabulary
 from sfumato.data.scenes.sprites import shapes
 from sfumato.data.scenes.stream import Scenes
 from sfumato.errors import DataError
@@ -55,3 +56,13 @@ def test_a_narrow_language_is_kept_to():
 def test_a_negative_seed_is_refused():
     with pytest.raises(DataError, match="0 or more, not -1"):
         Scenes(shapes(), -1)
+
+
+def test_some_captions_hold_a_word_that_nobody_knows_and_are_otherwise_the_same():
+    plain, strange = Scenes(shapes(), 3), Scenes(shapes(), 3, strangers=0.2)
+    known = vocabulary(shapes().concepts)
+    told = [(plain.caption(number), strange.caption(number)) for number in range(500)]
+    changed = [(one.split(), other.split()) for one, other in told if one != other]
+    assert 60 < len(changed) < 140
+    assert all(any(other[:i] + other[i + 1 :] == one for i in range(len(other))) for one, other in changed)
+    assert sum(bool(set(other) - set(one) - known) for one, other in changed) > 0.9 * len(changed)

@@ -21,6 +21,7 @@ from sfumato.data.scenes.stream import Scenes
 
 FORMAT = 1  # of the scenes below; raised when the same seed gives others
 PIECE = 64  # scenes that a worker draws at once
+STRANGERS = 0.05  # of the captions hold a word that means nothing
 SPOKEN = 20_000  # captions from which a tokenizer learns
 
 
@@ -53,7 +54,7 @@ class SceneStore:
         grid: int = 0,
     ) -> None:
         self.pack, self.count, self.device = pack, count, torch.device(device)
-        self.scenes, self.report = Scenes(pack, seed, grid=grid), Report()
+        self.scenes, self.report = Scenes(pack, seed, grid=grid, strangers=STRANGERS), Report()
         description = f"scenes {FORMAT} {pack.fingerprint} {seed} {count} {grid}"
         self.fingerprint = hashlib.sha256(description.encode()).hexdigest()
         self._workers = _started(self.scenes, workers) if workers else None
@@ -84,8 +85,8 @@ class SceneStore:
 
     def texts(self) -> Iterator[str]:
         """What a tokenizer should know: many captions, and every word that captions may hold."""
-        for some in torch.arange(min(SPOKEN, self.count)).split(PIECE):
-            yield from _draw(self.scenes, some.tolist()).captions
+        known = Scenes(self.pack, self.scenes.seed)
+        yield from (known.caption(number) for number in range(min(SPOKEN, self.count)))
         yield from sorted(vocabulary(self.pack.concepts))
 
     def _draw(self, numbers: tuple[int, ...]) -> Drawn:

@@ -11,6 +11,7 @@ from sfumato.data.scenes.phrases import caption
 from sfumato.data.scenes.scene import Scene
 from sfumato.data.scenes.snapping import snapped
 from sfumato.data.scenes.sprites import Pack
+from sfumato.data.scenes.strangers import with_stranger
 from sfumato.errors import DataError
 
 FEWEST_CELLS = 8
@@ -29,6 +30,7 @@ class Scenes:
         held_out: False for what may be learned, True for what holds a held-out combination, None for everything.
         language: What may be described; None: everything that the pack allows.
         grid: Cells a side to which things are moved and sized; 0: they stand anywhere.
+        strangers: How often a caption holds a word that means nothing, from 0 to 1.
 
     Raises:
         DataError: the seed is negative, or the grid has fewer than eight cells a side.
@@ -41,6 +43,7 @@ class Scenes:
         held_out: bool | None = False,
         language: Language | None = None,
         grid: int = 0,
+        strangers: float = 0.0,
     ) -> None:
         if seed < 0:
             raise DataError(f"a seed is 0 or more, not {seed}")
@@ -50,6 +53,7 @@ class Scenes:
         self.seed = seed
         self.held_out = held_out
         self.grid = grid
+        self.strangers = strangers
         self.language = language or Language(pack.concepts)
 
     def scene(self, number: int) -> Scene:
@@ -74,7 +78,9 @@ class Scenes:
     def told(self, scene: Scene, number: int, nth: int = 0) -> str:
         """The same caption for a scene that is at hand: that of its number."""
         assert scene.description is not None
-        return caption(scene.description, self.language.concepts, self._random(number, nth + 1))
+        rng = self._random(number, nth + 1)
+        text = caption(scene.description, self.language.concepts, rng)
+        return with_stranger(text, rng) if self.strangers and rng.random() < self.strangers else text
 
     def _random(self, number: int, purpose: int) -> random.Random:
         """Chance of its own for every scene and every caption; no two states are alike."""
