@@ -4,39 +4,9 @@ from __future__ import annotations
 
 import random
 
-ONSETS = [
-    "b",
-    "br",
-    "c",
-    "ch",
-    "d",
-    "dr",
-    "f",
-    "fl",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "pl",
-    "qu",
-    "r",
-    "s",
-    "sh",
-    "st",
-    "t",
-    "th",
-    "tr",
-    "v",
-    "w",
-    "y",
-    "z",
-]
-VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "oo", "ou"]
+ONSETS = ("b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pl", "qu", "r",
+          "s", "sh", "st", "t", "th", "tr", "v", "w", "y", "z")  # fmt: skip
+VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "oo", "ou")
 CODAS = ("", "", "n", "r", "s", "t", "ck", "ing", "er", "ed", "ly")
 LONGEST = 3  # syllables
 
