@@ -26,7 +26,7 @@ def new_denoiser(plan: Denoiser, size: Size, channels: int, side: int, hearing: 
         layout = unet_config(
             widths,
             in_channels=channels,
-            attention=(True,) * len(widths),
+            attention=plan.attention or (True,) * len(widths),
             cross_attention_dim=hearing.width,
             layers=plan.layers or sizes.DENOISER_LAYERS[size],
             sample_size=side,

@@ -110,6 +110,7 @@ class Denoiser(Noising):
 
     network: Literal["unet", "pixart", "sd3", "flux"] = "unet"  # by whose layout
     patch: Literal[1, 2, 4, 8] = 1  # pixels a side that it takes together, where there is no autoencoder
+    attention: tuple[bool, ...] | None = None  # of a U-Net at each resolution, finest first; everywhere if not given
     width: Annotated[int, Field(ge=64, multiple_of=64)] | None = None  # of a transformer; from `size` when not given
     train_words: bool = False  # whether the text encoder learns on, from what the denoiser needs to hear
     channels: Channels | None = None
@@ -120,6 +121,12 @@ class Denoiser(Noising):
     def part(self) -> str:
         """The part of the model folder that it becomes."""
         return "unet" if self.network == "unet" else "transformer"
+
+    @model_validator(mode="after")
+    def _attention_is_told_for_each_resolution(self) -> Denoiser:
+        if self.attention and len(self.attention) != len(self.channels or ()):
+            raise ValueError("attention is told for each resolution that channels has")
+        return self
 
     @model_validator(mode="after")
     def _experts_stand_in_order(self) -> Denoiser:
