@@ -1,0 +1,260 @@
+"""What is where in a picture of sprites: an exact eye, without a network.
+
+The eye explains a picture as `compose` would have made it. It finds the background, compares all windows of what differs
+from it with all looks of all sprites, fits the likeliest ones to the pixel, keeps the one that explains most, and goes on
+with what is left, before or behind what was found. In the end each thing is fitted anew among the others, and all looks
+that fit it about as well are its readings: a red apple that is "an apple, tinted red" cannot be told from "an apple".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sfumato.data.scenes.sprites import Pack
+from sfumato.evaluation.backgrounds import Backgrounds
+from sfumato.evaluation.explanation import Explanation, Laid
+from sfumato.evaluation.fitting import Place, cost, fit, gains
+from sfumato.evaluation.looks import CELLS, SIDE, Look, Looks, picture_features
+from sfumato.evaluation.windows import Boxes, Cutter, all_windows, promising
+
+SMALLEST, LARGEST = 0.1, 1.0  # sizes of things, in picture sides
+DIFFERENT = 0.003  # squared error, of a mean of nine pixels, from which on something is there
+LEAST_GAIN = 4.0  # squared error that a thing takes away, in pixels
+LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
+ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Found:
+    """A thing that was seen.
+
+    Args:
+        look: The concept, tint and way up that explain it best.
+        x, y: Its middle, in picture sides.
+        size: Its longer side, in picture sides.
+        quality: The share of what it changes in the picture that is right, at most 1.
+        readings: All looks that explain it about as well, the best first.
+        layer: What it paints: colours times cover, and cover.
+    """
+
+    look: Look
+    x: float
+    y: float
+    size: float
+    quality: float
+    readings: tuple[Look, ...]
+    layer: Float[Tensor, "4 s s"]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen in a picture: its background, its things from the back to the front, and the share of it, 0 to 1,
+    that nothing explains."""
+
+    background: str
+    things: tuple[Found, ...]
+    unexplained: float
+
+
+class Eye:
+    """Finds the sprites of a pack in pictures. Everything runs on `device`; several pictures at a time pay there."""
+
+    def __init__(self, pack: Pack, size: int = 64, device: str | torch.device = "cpu") -> None:
+        self.size, self.device = size, torch.device(device)
+        self.looks = Looks(pack, device)
+        self.backgrounds = Backgrounds(pack, size, device)
+        self.windows = all_windows(SMALLEST, LARGEST, size).to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, pictures: Float[Tensor, "n 3 h w"], batch: int = 16) -> list[Sight]:
+        """What is where in each picture, in [-1, 1]; larger pictures are looked at from farther away."""
+        return [sight for some in pictures.split(batch) for sight in self._look(self._resized(some))]
+
+    def _resized(self, pictures: Tensor) -> Float[Tensor, "n 3 s s"]:
+        pictures = pictures.to(self.device, torch.float32).clamp(-1, 1)
+        if pictures.shape[-2:] == (self.size, self.size):
+            return pictures
+        return F.interpolate(pictures, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+
+    def _look(self, pictures: Float[Tensor, "n 3 s s"]) -> list[Sight]:
+        which, grounds = self.backgrounds.find(pictures)
+        known = Explanation(pictures, grounds)
+        for _ in range(ROUNDS):
+            if not self._find_more(known):
+                break
+            self._fit_again(known)
+        readings = self._readings(known)
+        self._reorder(known)
+        return self._sights(known, which, readings)
+
+    # --- finding more ---------------------------------------------------------------------------------------------
+
+    def _find_more(self, known: Explanation) -> bool:
+        """Add what explains most of what is left; False when nothing does."""
+        painted, covered = known.painted(), known.covered()
+        noise = _noise(known.pictures, known.grounds)
+        there = _different(known.pictures, painted, noise)
+        unsure = there | (covered < 0.5)
+        weights = torch.where(unsure, 1.0, 0.25)
+        which, boxes, looks = self._candidates(known.pictures, painted, weights, there, ~unsure)
+        if not len(which):
+            return False
+        pixels = self.looks.pixels(looks)
+        front = Place(known.pictures, painted, painted, torch.ones_like(covered), weights)[which]
+        behind = Place(known.pictures, painted, known.grounds, 1 - covered, weights)[which]
+        tries = []
+        for place in (front, behind) if any(known.things) else (front,):
+            at, layer = fit(pixels, boxes, place, 3)
+            tries.append((*gains(place, layer), at, layer))
+        return _add(known, which, looks, tries)
+
+    def _candidates(
+        self, pictures: Tensor, painted: Tensor, weights: Tensor, there: Tensor, hidden: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        kept = promising(there[:, 0].float(), hidden[:, 0].float(), self.windows)
+        which, window = kept.nonzero(as_tuple=True)
+        windows = Cutter(picture_features(pictures, painted, weights))
+        scores, looks = [], []
+        for some, boxes in zip(which.split(1024), self.windows[window].split(1024), strict=True):
+            gain, there_is = self._compared(windows, some, boxes)
+            most, look = gain.topk(4)
+            scores.append(most * (most / there_is.clamp_min(1e-3)).clamp(0, 1))
+            looks.append(look)
+        if not scores:
+            return which, self.windows[window], which
+        score, look = torch.cat(scores), torch.cat(looks)  # (k, 4)
+        return _thinned(which, self.windows[window], score, look, len(pictures))
+
+    def _compared(self, windows: Cutter, which: Tensor, boxes: Boxes) -> tuple[Float[Tensor, "k looks"], Float[Tensor, "k 1"]]:
+        """How much squared error, in pixels, each look would take away in each window; and how much there is."""
+        cells = windows(which, boxes, CELLS).flatten(1)
+        area = (boxes[:, 2:] * self.size / CELLS).square()
+        there = (cells[:, : 3 * CELLS**2] / 2).square().sum(1, keepdim=True)
+        return (cells @ self.looks.basis) @ self.looks.features.T * area, there * area
+
+    # --- fitting again --------------------------------------------------------------------------------------------
+
+    def _fit_again(self, known: Explanation) -> None:
+        """Fit each thing among the others, and let go of those that explain nothing any more."""
+        each, place = known.each(), known.places()
+        pixels = self.looks.pixels(torch.tensor([known.things[i][j].look for i, j in each]))
+        boxes, fitted = fit(pixels, known.boxes(), place, 2)
+        for (i, j), box, layer in zip(each, boxes, fitted, strict=True):
+            known.things[i][j] = replace(known.things[i][j], box=box, layer=layer)
+        gain, share = gains(known.places(), fitted)
+        for (i, j), good in reversed(list(zip(each, ((gain > LEAST_GAIN) & (share > LEAST_SHARE)).tolist(), strict=True))):
+            if not good:
+                del known.things[i][j]
+
+    def _readings(self, known: Explanation, most: int = 10) -> dict[tuple[int, int], tuple[Look, ...]]:
+        """All looks that fit each thing about as well as any; the best one becomes its look."""
+        each = known.each()
+        if not each:
+            return {}
+        place, boxes = known.places(), known.boxes()
+        windows = Cutter(picture_features(place.picture, place.canvas, place.through))
+        looks = self._compared(windows, torch.arange(len(each), device=self.device), boxes)[0].topk(most).indices
+        own = torch.tensor([known.things[i][j].look for i, j in each], device=self.device)
+        looks = torch.cat([own[:, None], looks], 1)
+        readings = {}
+        for k, (i, j) in enumerate(each):
+            again = place[torch.full((most + 1,), k, device=self.device)]
+            at, layer = fit(self.looks.pixels(looks[k]), boxes[k].expand(most + 1, 3), again, 2)
+            within = torch.maximum(layer[:, 3:], layer[:1, 3:]).amax(0, keepdim=True) * again.through
+            wrong = cost(again.picture - again.with_layer(layer), within)
+            order = wrong.argsort()
+            best = int(order[0])
+            enough = 1.25 * wrong[best] + 0.01 * within[0].sum() * 0.3
+            alike = [int(o) for o in order if wrong[o] <= enough]
+            readings[i, j] = tuple(dict.fromkeys(self.looks[int(looks[k, o])] for o in alike))
+            known.things[i][j] = Laid(int(looks[k, best]), at[best], layer[best])
+        return readings
+
+    def _reorder(self, known: Explanation) -> None:
+        pass
+
+    def _sights(self, known: Explanation, which: list[int], readings: dict) -> list[Sight]:
+        left = _different(known.pictures, known.painted(), DIFFERENT * 4).float().mean((1, 2, 3)).tolist()
+        share = dict(zip(known.each(), gains(known.places(), torch.stack([known.things[i][j].layer for i, j in known.each()]))[1].tolist(), strict=True)) if known.each() else {}
+        sights = []
+        for i, things in enumerate(known.things):
+            found = tuple(
+                Found(self.looks[t.look], *t.box.tolist(), share[i, j], readings[i, j], t.layer)
+                for j, t in enumerate(things)
+            )
+            sights.append(Sight(self.backgrounds.names[which[i]], found, left[i]))
+        return sights
+
+
+def _different(pictures: Tensor, painted: Tensor, least: Tensor | float) -> Bool[Tensor, "n 1 s s"]:
+    """Where something is that is not painted."""
+    return _smooth_error(pictures, painted) > least
+
+
+def _noise(pictures: Tensor, grounds: Tensor) -> Float[Tensor, "n 1 1 1"]:
+    """From which error on something is there: well above that of the better half of the pixels."""
+    usual = _smooth_error(pictures, grounds).flatten(1).quantile(0.3, dim=1)
+    return (8 * usual).clamp(DIFFERENT, 8 * DIFFERENT)[:, None, None, None]
+
+
+def _smooth_error(pictures: Tensor, painted: Tensor) -> Float[Tensor, "n 1 s s"]:
+    mean = F.avg_pool2d(pictures - painted, 3, 1, 1, count_include_pad=False)
+    return mean.square().sum(1, keepdim=True)
+
+
+def _thinned(
+    which: Tensor, boxes: Tensor, score: Tensor, look: Tensor, pictures: int, most: int = 32, alike: int = 4
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The likeliest candidates of each picture, at most `alike` of them at about the same place."""
+    chosen = []
+    flat = score.flatten()
+    for i in range(pictures):
+        mine = (which == i).repeat_interleave(score.shape[1]) & (flat > LEAST_GAIN / 2)
+        index = mine.nonzero()[:, 0]
+        index = index[flat[index].topk(min(400, len(index))).indices]
+        row, kind = (index // score.shape[1]).tolist(), look.flatten()[index].tolist()
+        at = boxes[index // score.shape[1]].tolist()
+        kept: list[int] = []
+        for n in range(len(row)):
+            near = [m for m in kept if max(abs(at[n][0] - at[m][0]), abs(at[n][1] - at[m][1])) < 0.3 * min(at[n][2], at[m][2]) and 0.7 < at[n][2] / at[m][2] < 1.4]
+            if len(near) < alike and not any(kind[m] == kind[n] for m in near):
+                kept.append(n)
+                if len(kept) == most:
+                    break
+        chosen.append(index[kept])
+    index = torch.cat(chosen)
+    row = index // score.shape[1]
+    return which[row], boxes[row], look.flatten()[index]
+
+
+def _add(known: Explanation, which: Tensor, looks: Tensor, tries: list[tuple[Tensor, ...]]) -> bool:
+    """Add the best of the fitted candidates to each picture, and those that do not touch it."""
+    gain, share = (torch.stack([one[part] for one in tries]) for part in (0, 1))  # (tries, k)
+    worth = gain * share.clamp(0, 1) * ((gain > LEAST_GAIN) & (share > LEAST_SHARE))
+    added: dict[int, list[list[float]]] = {}
+    value = worth.flatten()
+    k = len(which)
+    picture = which.tolist()
+    for n in value.argsort(descending=True).tolist():
+        if value[n] <= 0:
+            break
+        behind, c = divmod(n, k)
+        i, box = picture[c], tries[behind][2][c]
+        at = box.tolist()
+        taken = added.setdefault(i, [])
+        if taken and (share[behind, c] < 0.6 or any(_touch(at, other) for other in taken)):
+            continue
+        taken.append(at)
+        thing = Laid(int(looks[c]), box, tries[behind][3][c])
+        known.things[i].insert(0 if behind else len(known.things[i]), thing)
+    return bool(added)
+
+
+def _touch(one: list[float], other: list[float]) -> bool:
+    return max(abs(one[0] - other[0]), abs(one[1] - other[1])) < (one[2] + other[2]) / 2
