@@ -6,24 +6,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.data.scenes.colours import BACKGROUNDS
-from sfumato.data.scenes.compose import compose
-from sfumato.data.scenes.scene import Scene
-from sfumato.data.scenes.sprites import Pack
+from sfumato.data.scenes.colours import BACKGROUNDS, backdrops
 
 EDGE = 3  # pixels at the edge, of which most belong to the background
 INSIDE = 0.15  # weight of a pixel that is not at the edge
 MOST = 0.3  # of a pixel's squared error counts
-FLAT = 1e-3  # deviation within a background of one colour
 
 
 class Backgrounds:
     """All backgrounds as pictures of `size` pixels."""
 
-    def __init__(self, pack: Pack, size: int, device: str | torch.device = "cpu") -> None:
+    def __init__(self, size: int, device: str | torch.device = "cpu") -> None:
         self.names = tuple(BACKGROUNDS)
-        self.pictures = compose([Scene(name) for name in self.names], pack, size, device)
-        self.flat = self.pictures.flatten(2).std(2).amax(1) < FLAT
+        self.pictures = 2 * backdrops(size, torch.device(device)) - 1
+        self.flat = [background.draw is None for background in BACKGROUNDS.values()]
         self.weights = torch.ones(size, size, device=self.pictures.device)
         self.weights[EDGE:-EDGE, EDGE:-EDGE] = INSIDE
 

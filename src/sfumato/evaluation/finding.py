@@ -23,11 +23,32 @@ from sfumato.evaluation.fitting import Place, cost, fit, gains
 from sfumato.evaluation.looks import CELLS, SIDE, Look, Looks, picture_features
 from sfumato.evaluation.windows import Boxes, Cutter, all_windows, promising
 
-SMALLEST, LARGEST = 0.1, 1.0  # sizes of things, in picture sides
+SMALLEST, LARGEST = 0.12, 1.0  # sizes of things, in picture sides
 DIFFERENT = 0.003  # squared error, of a mean of nine pixels, from which on something is there
 LEAST_GAIN = 4.0  # squared error that a thing takes away, in pixels
 LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
 ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard it is looked for more.
+
+    Args:
+        looks: Taken from each window.
+        alike: Candidates at about the same place.
+        most: Candidates in a picture.
+        share: Of what a thing changes must be right.
+    """
+
+    looks: int
+    alike: int
+    most: int
+    share: float
+
+
+SHORT = Effort(looks=4, alike=4, most=32, share=0.6)
+LONG = Effort(looks=8, alike=16, most=96, share=LEAST_SHARE)
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class Eye:
     def __init__(self, pack: Pack, size: int = 64, device: str | torch.device = "cpu") -> None:
         self.size, self.device = size, torch.device(device)
         self.looks = Looks(pack, device)
-        self.backgrounds = Backgrounds(pack, size, device)
+        self.backgrounds = Backgrounds(size, device)
         self.windows = all_windows(SMALLEST, LARGEST, size).to(self.device)
 
     @torch.inference_mode()
@@ -90,19 +111,20 @@ class Eye:
                 break
             self._fit_again(known)
         readings = self._readings(known)
-        self._reorder(known)
         return self._sights(known, which, readings)
 
     # --- finding more ---------------------------------------------------------------------------------------------
 
     def _find_more(self, known: Explanation) -> bool:
-        """Add what explains most of what is left; False when nothing does."""
+        """Add what explains most of what is left, after a short search or a long one; False when nothing does."""
+        return self._search(known, SHORT) or self._search(known, LONG)
+
+    def _search(self, known: Explanation, effort: Effort) -> bool:
         painted, covered = known.painted(), known.covered()
-        noise = _noise(known.pictures, known.grounds)
-        there = _different(known.pictures, painted, noise)
+        there = _different(known.pictures, painted, _noise(known.pictures, known.grounds))
         unsure = there | (covered < 0.5)
         weights = torch.where(unsure, 1.0, 0.25)
-        which, boxes, looks = self._candidates(known.pictures, painted, weights, there, ~unsure)
+        which, boxes, looks = self._candidates(known.pictures, painted, weights, there, ~unsure, effort)
         if not len(which):
             return False
         pixels = self.looks.pixels(looks)
@@ -110,12 +132,13 @@ class Eye:
         behind = Place(known.pictures, painted, known.grounds, 1 - covered, weights)[which]
         tries = []
         for place in (front, behind) if any(known.things) else (front,):
-            at, layer = fit(pixels, boxes, place, 3)
+            nearly, _ = fit(pixels, boxes, place.halved(), 3)
+            at, layer = fit(pixels, nearly, place, 2)
             tries.append((*gains(place, layer), at, layer))
-        return _add(known, which, looks, tries)
+        return _add(known, which, looks, tries, effort.share)
 
     def _candidates(
-        self, pictures: Tensor, painted: Tensor, weights: Tensor, there: Tensor, hidden: Tensor
+        self, pictures: Tensor, painted: Tensor, weights: Tensor, there: Tensor, hidden: Tensor, effort: Effort
     ) -> tuple[Tensor, Tensor, Tensor]:
         kept = promising(there[:, 0].float(), hidden[:, 0].float(), self.windows)
         which, window = kept.nonzero(as_tuple=True)
@@ -123,13 +146,13 @@ class Eye:
         scores, looks = [], []
         for some, boxes in zip(which.split(1024), self.windows[window].split(1024), strict=True):
             gain, there_is = self._compared(windows, some, boxes)
-            most, look = gain.topk(4)
+            most, look = gain.topk(effort.looks)
             scores.append(most * (most / there_is.clamp_min(1e-3)).clamp(0, 1))
             looks.append(look)
         if not scores:
             return which, self.windows[window], which
-        score, look = torch.cat(scores), torch.cat(looks)  # (k, 4)
-        return _thinned(which, self.windows[window], score, look, len(pictures))
+        score, look = torch.cat(scores), torch.cat(looks)  # (k, effort.looks)
+        return _thinned(which, self.windows[window], score, look, len(pictures), effort)
 
     def _compared(self, windows: Cutter, which: Tensor, boxes: Boxes) -> tuple[Float[Tensor, "k looks"], Float[Tensor, "k 1"]]:
         """How much squared error, in pixels, each look would take away in each window; and how much there is."""
@@ -147,10 +170,7 @@ class Eye:
         boxes, fitted = fit(pixels, known.boxes(), place, 2)
         for (i, j), box, layer in zip(each, boxes, fitted, strict=True):
             known.things[i][j] = replace(known.things[i][j], box=box, layer=layer)
-        gain, share = gains(known.places(), fitted)
-        for (i, j), good in reversed(list(zip(each, ((gain > LEAST_GAIN) & (share > LEAST_SHARE)).tolist(), strict=True))):
-            if not good:
-                del known.things[i][j]
+        _let_go(known)
 
     def _readings(self, known: Explanation, most: int = 10) -> dict[tuple[int, int], tuple[Look, ...]]:
         """All looks that fit each thing about as well as any; the best one becomes its look."""
@@ -175,9 +195,6 @@ class Eye:
             readings[i, j] = tuple(dict.fromkeys(self.looks[int(looks[k, o])] for o in alike))
             known.things[i][j] = Laid(int(looks[k, best]), at[best], layer[best])
         return readings
-
-    def _reorder(self, known: Explanation) -> None:
-        pass
 
     def _sights(self, known: Explanation, which: list[int], readings: dict) -> list[Sight]:
         left = _different(known.pictures, known.painted(), DIFFERENT * 4).float().mean((1, 2, 3)).tolist()
@@ -209,23 +226,23 @@ def _smooth_error(pictures: Tensor, painted: Tensor) -> Float[Tensor, "n 1 s s"]
 
 
 def _thinned(
-    which: Tensor, boxes: Tensor, score: Tensor, look: Tensor, pictures: int, most: int = 32, alike: int = 4
+    which: Tensor, boxes: Tensor, score: Tensor, look: Tensor, pictures: int, effort: Effort
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The likeliest candidates of each picture, at most `alike` of them at about the same place."""
+    """The likeliest candidates of each picture, at most `effort.alike` of them at about the same place."""
     chosen = []
     flat = score.flatten()
     for i in range(pictures):
         mine = (which == i).repeat_interleave(score.shape[1]) & (flat > LEAST_GAIN / 2)
         index = mine.nonzero()[:, 0]
-        index = index[flat[index].topk(min(400, len(index))).indices]
+        index = index[flat[index].topk(min(12 * effort.most, len(index))).indices]
         row, kind = (index // score.shape[1]).tolist(), look.flatten()[index].tolist()
         at = boxes[index // score.shape[1]].tolist()
         kept: list[int] = []
         for n in range(len(row)):
             near = [m for m in kept if max(abs(at[n][0] - at[m][0]), abs(at[n][1] - at[m][1])) < 0.3 * min(at[n][2], at[m][2]) and 0.7 < at[n][2] / at[m][2] < 1.4]
-            if len(near) < alike and not any(kind[m] == kind[n] for m in near):
+            if len(near) < effort.alike and not any(kind[m] == kind[n] for m in near):
                 kept.append(n)
-                if len(kept) == most:
+                if len(kept) == effort.most:
                     break
         chosen.append(index[kept])
     index = torch.cat(chosen)
@@ -233,10 +250,10 @@ def _thinned(
     return which[row], boxes[row], look.flatten()[index]
 
 
-def _add(known: Explanation, which: Tensor, looks: Tensor, tries: list[tuple[Tensor, ...]]) -> bool:
+def _add(known: Explanation, which: Tensor, looks: Tensor, tries: list[tuple[Tensor, ...]], least: float) -> bool:
     """Add the best of the fitted candidates to each picture, and those that do not touch it."""
     gain, share = (torch.stack([one[part] for one in tries]) for part in (0, 1))  # (tries, k)
-    worth = gain * share.clamp(0, 1) * ((gain > LEAST_GAIN) & (share > LEAST_SHARE))
+    worth = gain * share.clamp(0, 1) * ((gain > LEAST_GAIN) & (share > least))
     added: dict[int, list[list[float]]] = {}
     value = worth.flatten()
     k = len(which)
@@ -254,6 +271,16 @@ def _add(known: Explanation, which: Tensor, looks: Tensor, tries: list[tuple[Ten
         thing = Laid(int(looks[c]), box, tries[behind][3][c])
         known.things[i].insert(0 if behind else len(known.things[i]), thing)
     return bool(added)
+
+
+def _let_go(known: Explanation) -> None:
+    """Forget things without which the pictures are explained about as well, the worst of each first."""
+    each, place = known.each(), known.places()
+    gain, share = gains(place, torch.stack([known.things[i][j].layer for i, j in each]))
+    kept = ((gain > LEAST_GAIN) & (share > LEAST_SHARE)).tolist()
+    for (i, j), good in reversed(list(zip(each, kept, strict=True))):
+        if not good:
+            del known.things[i][j]
 
 
 def _touch(one: list[float], other: list[float]) -> bool:

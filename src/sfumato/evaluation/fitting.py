@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.evaluation.windows import Boxes, spread
+from sfumato.data.scenes.compose import coverage
+from sfumato.evaluation.windows import Boxes
 
 MOST = 0.6  # of a pixel's squared error counts: one wrong pixel is wrong, however wrong
 NEAR = 0.3  # error of a colour from which on a pixel counts less in a fit (Huber)
 NUDGE = 0.35  # of a pixel, over which slopes are measured
+
+PARTS = ("picture", "base", "canvas", "through", "weights")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,11 @@ class Place:
 
     def __getitem__(self, which: Tensor) -> Place:
         """Some of them, or some again and again."""
-        return Place(*(getattr(self, name)[which] for name in ("picture", "base", "canvas", "through", "weights")))
+        return Place(*(getattr(self, name)[which] for name in PARTS))
+
+    def halved(self) -> Place:
+        """The same at half the resolution, where fits find their way from farther away."""
+        return Place(*(F.avg_pool2d(getattr(self, name), 2) for name in PARTS))
 
     def with_layer(self, layer: Float[Tensor, "k 4 s s"]) -> Float[Tensor, "k 3 s s"]:
         """How it looks with the thing."""
@@ -44,9 +52,9 @@ class Place:
 
 def layers(pixels: Float[Tensor, "k 4 a a"], boxes: Boxes, size: int) -> Float[Tensor, "k 4 size size"]:
     """Looks at their places in a picture of `size` pixels: each pixel is the mean of what lies on it."""
-    across = spread(boxes[:, 0] - boxes[:, 2] / 2, boxes[:, 2], pixels.shape[-1], size)
-    down = spread(boxes[:, 1] - boxes[:, 2] / 2, boxes[:, 2], pixels.shape[-2], size)
-    return (down.mT[:, None] @ pixels) @ across[:, None]
+    across = coverage(boxes[:, 0], boxes[:, 2], size, pixels.shape[-1])
+    down = coverage(boxes[:, 1], boxes[:, 2], size, pixels.shape[-2])
+    return (down[:, None] @ pixels) @ across.mT[:, None]
 
 
 def cost(error: Float[Tensor, "k 3 s s"], weights: Float[Tensor, "k 1 s s"]) -> Float[Tensor, " k"]:

@@ -53,17 +53,6 @@ class Cutter:
         return means.permute(0, 3, 1, 2)
 
 
-def spread(
-    first: Float[Tensor, " k"], length: Float[Tensor, " k"], cells: int, pixels: int
-) -> Float[Tensor, "k cells pixels"]:
-    """How much of each of `pixels` pixels over [0, 1] each of `cells` cells covers that divide [first, first + length]."""
-    edges = first[:, None] + length[:, None] * torch.linspace(0, 1, cells + 1, device=first.device)  # (k, cells + 1)
-    edges = edges[..., None] * pixels
-    places = torch.arange(pixels, device=first.device)
-    covered = (edges - places).clamp(0, 1)  # of each pixel, left of each edge
-    return covered[:, 1:] - covered[:, :-1]
-
-
 def promising(there: Float[Tensor, "b h w"], hidden: Float[Tensor, "b h w"], boxes: Boxes) -> Bool[Tensor, "b k"]:
     """Which windows may hold a whole thing.
 
