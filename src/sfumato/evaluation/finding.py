@@ -28,6 +28,10 @@ DIFFERENT = 0.003  # squared error, of a mean of nine pixels, from which on some
 LEAST_GAIN = 4.0  # squared error that a thing takes away, in pixels
 LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
 ROUNDS = 10
+READ = 10  # looks that are tried for a thing
+SURE = 0.9  # share of what a thing changes that is right, from which on it is not read again at once
+AS_WELL = 1.25  # times the error of the best look: about as well
+ALIKE = 0.003  # squared error a pixel that is no difference
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ SHORT = Effort(looks=4, alike=4, most=32, share=0.6)
 LONG = Effort(looks=8, alike=16, most=96, share=LEAST_SHARE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """A thing that was seen.
 
@@ -61,7 +65,7 @@ class Found:
         size: Its longer side, in picture sides.
         quality: The share of what it changes in the picture that is right, at most 1.
         readings: All looks that explain it about as well, the best first.
-        layer: What it paints: colours times cover, and cover.
+        cover: How much of each pixel it covers, if nothing were in front of it.
     """
 
     look: Look
@@ -70,10 +74,10 @@ class Found:
     size: float
     quality: float
     readings: tuple[Look, ...]
-    layer: Float[Tensor, "4 s s"]
+    cover: Float[Tensor, "s s"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sight:
     """What was seen in a picture: its background, its things from the back to the front, and the share of it, 0 to 1,
     that nothing explains."""
@@ -93,9 +97,19 @@ class Eye:
         self.windows = all_windows(SMALLEST, LARGEST, size).to(self.device)
 
     @torch.inference_mode()
-    def __call__(self, pictures: Float[Tensor, "n 3 h w"], batch: int = 16) -> list[Sight]:
-        """What is where in each picture, in [-1, 1]; larger pictures are looked at from farther away."""
-        return [sight for some in pictures.split(batch) for sight in self._look(self._resized(some))]
+    def __call__(
+        self, pictures: Float[Tensor, "n 3 h w"], asked: Sequence[Sequence[Look]] | None = None, batch: int = 16
+    ) -> list[Sight]:
+        """What is where in each picture, in [-1, 1]; larger pictures are looked at from farther away.
+
+        `asked` are looks that each picture may hold: they are tried for every thing, and win where they fit as well.
+        """
+        asked = asked or [()] * len(pictures)
+        sights = []
+        for first in range(0, len(pictures), batch):
+            some = slice(first, first + batch)
+            sights += self._look(self._resized(pictures[some]), asked[some])
+        return sights
 
     def _resized(self, pictures: Tensor) -> Float[Tensor, "n 3 s s"]:
         pictures = pictures.to(self.device, torch.float32).clamp(-1, 1)
@@ -103,14 +117,15 @@ class Eye:
             return pictures
         return F.interpolate(pictures, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
 
-    def _look(self, pictures: Float[Tensor, "n 3 s s"]) -> list[Sight]:
+    def _look(self, pictures: Float[Tensor, "n 3 s s"], asked: Sequence[Sequence[Look]]) -> list[Sight]:
         which, grounds = self.backgrounds.find(pictures)
         known = Explanation(pictures, grounds)
         for _ in range(ROUNDS):
             if not self._find_more(known):
                 break
             self._fit_again(known)
-        readings = self._readings(known)
+            self._read(known, asked, doubtful=True)
+        readings = self._read(known, asked)
         return self._sights(known, which, readings)
 
     # --- finding more ---------------------------------------------------------------------------------------------
@@ -172,41 +187,57 @@ class Eye:
             known.things[i][j] = replace(known.things[i][j], box=box, layer=layer)
         _let_go(known)
 
-    def _readings(self, known: Explanation, most: int = 10) -> dict[tuple[int, int], tuple[Look, ...]]:
-        """All looks that fit each thing about as well as any; the best one becomes its look."""
+    def _read(
+        self, known: Explanation, asked: Sequence[Sequence[Look]], doubtful: bool = False
+    ) -> dict[int, tuple[Look, ...]]:
+        """Give each thing the look that fits best, and tell all that fit about as well, by the thing's `id`.
+
+        With `doubtful` only those are read again that are not fully right yet.
+        """
         each = known.each()
         if not each:
             return {}
         place, boxes = known.places(), known.boxes()
+        share = gains(place, torch.stack([known.things[i][j].layer for i, j in each]))[1].tolist()
         windows = Cutter(picture_features(place.picture, place.canvas, place.through))
-        looks = self._compared(windows, torch.arange(len(each), device=self.device), boxes)[0].topk(most).indices
-        own = torch.tensor([known.things[i][j].look for i, j in each], device=self.device)
-        looks = torch.cat([own[:, None], looks], 1)
+        every = torch.arange(len(each), device=self.device)
+        likely = self._compared(windows, every, boxes)[0].topk(READ).indices.tolist()
         readings = {}
         for k, (i, j) in enumerate(each):
-            again = place[torch.full((most + 1,), k, device=self.device)]
-            at, layer = fit(self.looks.pixels(looks[k]), boxes[k].expand(most + 1, 3), again, 2)
-            within = torch.maximum(layer[:, 3:], layer[:1, 3:]).amax(0, keepdim=True) * again.through
-            wrong = cost(again.picture - again.with_layer(layer), within)
-            order = wrong.argsort()
-            best = int(order[0])
-            enough = 1.25 * wrong[best] + 0.01 * within[0].sum() * 0.3
-            alike = [int(o) for o in order if wrong[o] <= enough]
-            readings[i, j] = tuple(dict.fromkeys(self.looks[int(looks[k, o])] for o in alike))
-            known.things[i][j] = Laid(int(looks[k, best]), at[best], layer[best])
+            if doubtful and share[k] > SURE:
+                continue
+            own = known.things[i][j].look
+            looks = list(dict.fromkeys([own, *map(self.looks.number, asked[i]), *likely[k]]))
+            thing, order = self._best(looks, boxes[k], place[every[k : k + 1].expand(len(looks))])
+            known.things[i][j] = thing
+            readings[id(thing)] = tuple(self.looks[number] for number in order)
         return readings
 
-    def _sights(self, known: Explanation, which: list[int], readings: dict) -> list[Sight]:
-        left = _different(known.pictures, known.painted(), DIFFERENT * 4).float().mean((1, 2, 3)).tolist()
-        share = dict(zip(known.each(), gains(known.places(), torch.stack([known.things[i][j].layer for i, j in known.each()]))[1].tolist(), strict=True)) if known.each() else {}
-        sights = []
-        for i, things in enumerate(known.things):
-            found = tuple(
-                Found(self.looks[t.look], *t.box.tolist(), share[i, j], readings[i, j], t.layer)
-                for j, t in enumerate(things)
-            )
-            sights.append(Sight(self.backgrounds.names[which[i]], found, left[i]))
-        return sights
+    def _best(self, looks: list[int], box: Tensor, place: Place) -> tuple[Laid, list[int]]:
+        """The look that fits a place best, laid there, and the numbers of those that fit about as well."""
+        pixels = self.looks.pixels(torch.tensor(looks, device=self.device))
+        at, layer = fit(pixels, box.expand(len(looks), 3), place, 2)
+        within = layer[:, 3:].amax(0, keepdim=True) * place.through
+        wrong = cost(place.picture - place.with_layer(layer), within)
+        order = wrong.argsort().tolist()
+        best = order[0]
+        enough = AS_WELL * wrong[best] + ALIKE * within[0].sum()
+        return Laid(looks[best], at[best], layer[best]), [looks[n] for n in order if wrong[n] <= enough]
+
+    def _sights(self, known: Explanation, which: list[int], readings: dict[int, tuple[Look, ...]]) -> list[Sight]:
+        _let_go(known)
+        left = _different(known.pictures, known.painted(), 4 * DIFFERENT).float().mean((1, 2, 3)).tolist()
+        found: list[list[Found]] = [[] for _ in which]
+        each = known.each()
+        if each:
+            layers = torch.stack([known.things[i][j].layer for i, j in each])
+            for (i, j), share in zip(each, gains(known.places(), layers)[1].tolist(), strict=True):
+                thing = known.things[i][j]
+                found[i].append(
+                    Found(self.looks[thing.look], *thing.box.tolist(), share, readings[id(thing)], thing.cover[0].cpu())
+                )
+        names = (self.backgrounds.names[number] for number in which)
+        return [Sight(*seen) for seen in zip(names, map(tuple, found), left, strict=True)]
 
 
 def _different(pictures: Tensor, painted: Tensor, least: Tensor | float) -> Bool[Tensor, "n 1 s s"]:
@@ -275,8 +306,10 @@ def _add(known: Explanation, which: Tensor, looks: Tensor, tries: list[tuple[Ten
 
 def _let_go(known: Explanation) -> None:
     """Forget things without which the pictures are explained about as well, the worst of each first."""
-    each, place = known.each(), known.places()
-    gain, share = gains(place, torch.stack([known.things[i][j].layer for i, j in each]))
+    each = known.each()
+    if not each:
+        return
+    gain, share = gains(known.places(), torch.stack([known.things[i][j].layer for i, j in each]))
     kept = ((gain > LEAST_GAIN) & (share > LEAST_SHARE)).tolist()
     for (i, j), good in reversed(list(zip(each, kept, strict=True))):
         if not good:
