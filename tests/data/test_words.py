@@ -6,7 +6,7 @@ from sfumato.data.words import article, is_plural, with_article
 
 PHRASES = """a dress, an apple, an eight, an 8, an 11, an 18, a 1, a 7, an hour, a uniform, a unicorn, an umbrella,
 a European bird, an X ray, a used car, a one way sign, an uninvited guest, a T shirt, jeans, dresses, red shoes,
-women, a glass, a bus, an iris, a lens, a canvas, people"""
+women, a glass, a bus, a ufo, an suv, an iris, a lens, a canvas, people"""
 
 
 @pytest.mark.parametrize("phrase", [phrase.strip() for phrase in PHRASES.split(",")])

@@ -3,8 +3,8 @@
 import re
 
 # Words whose first letter misleads about their first sound, by how they begin.
-CONSONANT_SOUND = re.compile(r"(uni(?!n|m)|us[aeiu]|ute|uku|ura|uro|eu|ewe|one\b|once)")
-VOWEL_SOUND = re.compile(r"(hour|honest|honou?r|heir|8|11\b|18\b|[fhlmnrsx](\b|-))")
+CONSONANT_SOUND = re.compile(r"(uni(?!n|m)|us[aeiu]|ute|uku|ufo|ura|uro|eu|ewe|one\b|once)")
+VOWEL_SOUND = re.compile(r"(hour|honest|honou?r|heir|suv\b|8|11\b|18\b|[fhlmnrsx](\b|-))")
 
 PLURALS = frozenset(
     {"people", "men", "women", "children", "mice", "geese", "feet", "teeth", "skis", "menus", "bikinis", "taxis"}

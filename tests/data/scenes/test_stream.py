@@ -1,5 +1,7 @@
 """The stream of scenes: endless, seeded, and each scene a function of its number alone."""
 
+import pickle
+
 import pytest
 
 from sfumato.data.scenes.held_out import is_held_out
@@ -21,6 +23,12 @@ def test_other_seeds_and_numbers_give_other_scenes():
     pack = shapes()
     scenes = [Scenes(pack, seed).scene(number) for seed in range(10) for number in (*range(20), 2**40, 2**40 + 1)]
     assert len(set(scenes)) == len(scenes)
+
+
+def test_a_worker_process_has_the_same_scenes():
+    scenes = Scenes(shapes(), 0)
+    scene = scenes.scene(5)
+    assert pickle.loads(pickle.dumps(scenes)).scene(5) == scene
 
 
 def test_one_scene_has_many_captions():

@@ -1,6 +1,6 @@
 """Scenes as pictures: sprites cut from the pack, tinted and laid over each other, whole batches at once, on any device.
 
-A sprite is resampled by two matrix products, one for its columns and one for its rows: `rows @ (sprite @ columns)`.
+A sprite is resampled by two matrix products, one for its rows and one for its columns: `(rows @ sprite) @ columns`.
 A matrix holds how much of each pixel of the sprite lies under each pixel of the picture, so that what is made smaller
 is averaged over the area and what is made larger is interpolated linearly.
 """
@@ -8,6 +8,7 @@ is averaged over the area and what is made larger is interpolated linearly.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,10 @@ from sfumato.data.scenes.sprites import SIDE, Pack
 from sfumato.errors import DataError
 
 NOTHING = -1  # no thing in this layer; no tint
+TOGETHER = 1024  # things of about one size that are painted at once
+TOGETHER_ON_CPU = 64  # smaller: what they need stays in its caches
+
+Indices = Int[Tensor, " n"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def pack_scenes(scenes: Sequence[Scene]) -> Layers:
     padded = [rows + [empty] * (deepest - len(rows)) for rows in things]
     rows = torch.tensor(padded, dtype=torch.float64).reshape(len(scenes), deepest, 6)
     concept, tint, flipped = rows[..., :3].long().unbind(-1)
-    return Layers(torch.tensor(background), concept, tint, flipped, rows[..., 3:].float())
+    return Layers(torch.tensor(background, dtype=torch.long), concept, tint, flipped, rows[..., 3:].float())
 
 
 def _row(thing: Thing, tints: list[str | None]) -> tuple[float, ...]:
@@ -89,31 +94,38 @@ def compose(
     if layers.concept.numel() and int(layers.concept.max()) >= len(pack.concepts):
         raise DataError(f"A scene shows concept {int(layers.concept.max())}; the pack has {len(pack.concepts)}.")
     device = torch.device(device)
-    counts = (layers.concept != NOTHING).sum(1)
-    order = counts.argsort(descending=True, stable=True)  # the fullest scenes first: each layer is then a first part
-    canvas = backdrops(size, device)[layers.background[order].to(device)].transpose(1, 2).contiguous()  # b h 3 w
-    for layer in range(int(counts.max()) if len(counts) else 0):
-        there = order[: int((counts > layer).sum())]
-        sprite = _cut(_atlas(pack, size, device), layers, there, layer, size)
-        canvas[: len(there)].mul_(1 - sprite[:, :, 3:]).add_(sprite[:, :, :3])
-    return canvas[order.argsort().to(device)].transpose(1, 2).contiguous().mul_(2).sub_(1)
+    canvas = backdrops(size, device)[layers.background.to(device)].transpose(1, 2).contiguous()  # b h 3 w
+    atlas = _atlas(pack, size, device)
+    for layer in range(layers.concept.shape[1]):
+        there = (layers.concept[:, layer] != NOTHING).nonzero().flatten()
+        by_size = there[layers.box[there, layer, 2].argsort()]
+        for alike in by_size.split(TOGETHER_ON_CPU if device.type == "cpu" else TOGETHER):
+            _paint(canvas, atlas, layers, alike, layer)
+    return canvas.transpose(1, 2).contiguous().mul_(2).sub_(1)
 
 
-def _cut(
-    atlas: UInt8[Tensor, "n s 4 s"], layers: Layers, there: Int[Tensor, " n"], layer: int, size: int
-) -> Float[Tensor, "n size 4 size"]:
-    """The sprites of one layer where they stand in the picture, tinted, colours multiplied by alpha."""
-    device, source = atlas.device, atlas.shape[-1]
-    concept, tint, flipped = (part[there, layer] for part in (layers.concept, layers.tint, layers.flipped))
-    x, y, side = layers.box[there, layer].to(device).unbind(1)
+def _paint(
+    canvas: Float[Tensor, "b size 3 size"], atlas: UInt8[Tensor, "k s 4 s"], layers: Layers, scene: Indices, layer: int
+) -> None:
+    """Lay one thing over each of these scenes. Only as many rows of the pictures are touched as the largest needs."""
+    size, source, device = canvas.shape[-1], atlas.shape[-1], canvas.device
+    box = layers.box[scene, layer] * size
+    margin = 1 + math.ceil(size / source / 2)  # how far linear interpolation reaches
+    height = min(size, math.ceil(float(box[:, 2].max())) + 2 * margin)
+    top = (box[:, 1] - box[:, 2] / 2).floor().long().sub(margin - 1).clamp(0, size - height)
+    concept, tint, flipped = (part[scene, layer] for part in (layers.concept, layers.tint, layers.flipped))
+    x, y, side = torch.stack([box[:, 0], box[:, 1] - top, box[:, 2]]).to(device)
+    rows = coverage(y, side, height, source, flipped.to(device).bool()) / 255
     columns = coverage(x, side, size, source).mT
-    rows = coverage(y, side, size, source, flipped.to(device).bool()) / 255
-    sprites = atlas[concept.to(device)].to(rows.dtype).flatten(1, 2)  # n (s 4) s
-    cut = (rows @ (sprites @ columns).view(len(there), source, 4 * size)).unflatten(2, (4, size))
+    sprites = atlas.index_select(0, concept.to(device)).to(rows.dtype).flatten(2)  # n s (4 s)
+    cut = ((rows @ sprites).view(len(scene), 4 * height, source) @ columns).view(-1, height, 4, size)
     if (coloured := (tint != NOTHING).nonzero().flatten()).numel():
         where = coloured.to(device)
         cut[where] = _tinted(cut[where].transpose(1, 2), tint[coloured].to(device)).transpose(1, 2)
-    return cut
+    lines = ((scene * size + top)[:, None] + torch.arange(height)).flatten().to(device)
+    under = canvas.flatten(0, 1).index_select(0, lines)
+    over = under.mul_(1 - cut[:, :, 3:].flatten(0, 1)).add_(cut[:, :, :3].flatten(0, 1))
+    canvas.flatten(0, 1).index_copy_(0, lines, over)
 
 
 def coverage(
@@ -129,15 +141,14 @@ def coverage(
     which is linear interpolation.
 
     Args:
-        middle: Where the middle of the sprite stands, in picture sides.
-        side: How long the sprite is, in picture sides.
+        middle: Where the middle of the sprite stands, in pixels from the start of the row.
+        side: How long the sprite is, in pixels of the picture.
         size: Pixels of the picture's row.
         source: Pixels of the sprite's row.
         flipped: Whether the sprite runs backwards.
     """
-    scale = (source / (side * size))[:, None]  # pixels of the sprite to one of the picture
-    pixels = torch.arange(size, device=middle.device) + 0.5
-    centre = (pixels - middle[:, None] * size) * scale
+    scale = (source / side)[:, None]  # pixels of the sprite to one of the picture
+    centre = (torch.arange(size, device=middle.device) + 0.5 - middle[:, None]) * scale
     if flipped is not None:
         centre = torch.where(flipped[:, None], -centre, centre)
     span = scale.clamp(min=1)[:, :, None]

@@ -138,7 +138,8 @@ def _beside(sizes: Sequence[float], rng: random.Random) -> list[Spot]:
 
 def _in_rows(sizes: Sequence[float], rng: random.Random, mixed: bool) -> list[Spot]:
     """Loose rows or columns over the whole picture; mixed when things of one group may stand anywhere."""
-    rows = rng.choice([rows for rows in ROWS[len(sizes)] if max(sizes) * max(*rows, len(rows)) <= 0.98])
+    known = ROWS.get(len(sizes)) or [_even_rows(len(sizes))]
+    rows = rng.choice([rows for rows in known if max(sizes) * max(*rows, len(rows)) <= 0.98])
     across = rng.random() < 0.5
     order = rng.sample(range(len(sizes)), len(sizes)) if mixed else list(range(len(sizes)))
     spots = [(0.0, 0.0)] * len(sizes)
@@ -150,6 +151,13 @@ def _in_rows(sizes: Sequence[float], rng: random.Random, mixed: bool) -> list[Sp
             y = _in_cell(row, len(rows), sizes[number], rng)
             spots[number] = (x, y) if across else (y, x)
     return spots
+
+
+def _even_rows(count: int) -> tuple[int, ...]:
+    """Rows for more than a language draws, in a square as small as can be."""
+    longest = math.ceil(math.sqrt(count))
+    full, rest = divmod(count, longest)
+    return (longest,) * full + (rest,) * (rest > 0)
 
 
 def _in_cell(cell: int, cells: int, size: float, rng: random.Random) -> float:
@@ -213,10 +221,12 @@ def _apart(description: Description, rng: random.Random) -> list[Thing]:
 def _size_apart(groups: Sequence[Group], number: int, rng: random.Random) -> float:
     group, other = groups[number], groups[1 - number]
     if group.size:
-        return rng.uniform(*(SMALL if group.size == "small" else (0.5, 0.55)))
-    if other.size == "big":
-        return rng.uniform(*BESIDE_BIG)
-    return rng.uniform(*{1: (0.32, 0.42), 2: (0.28, 0.38)}.get(group.count, (0.26, 0.3)))  # up to three stand in line
+        size = rng.uniform(*(SMALL if group.size == "small" else (0.5, 0.55)))
+    elif other.size == "big":
+        size = rng.uniform(*BESIDE_BIG)
+    else:
+        size = rng.uniform(*{1: (0.32, 0.42), 2: (0.28, 0.38)}.get(group.count, (0.26, 0.3)))
+    return min(size, 0.95 / group.count)
 
 
 def _shares(whole: float, rng: random.Random) -> tuple[float, float, float]:

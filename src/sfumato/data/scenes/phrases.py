@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sfumato.data.scenes import wordings as w
+from sfumato.data.scenes.colours import BACKGROUNDS, TINTS
 from sfumato.data.scenes.concepts import Concept
 from sfumato.data.scenes.description import PLAIN, SPATIAL, Description, Group
 from sfumato.data.scenes.held_out import MIRRORED
@@ -24,14 +25,13 @@ def caption(description: Description, concepts: Sequence[Concept], rng: random.R
         description: What the picture shows.
         concepts: The pack's concepts, in its order.
         rng: Where chance comes from; the same state gives the same caption.
-        complete: Whether every fact is told. Otherwise the background, sizes, places, arrangements and who stands left
-            of or above whom may be left out; what there is, how many and in what colour is always told.
+        complete: Whether every fact is told. Otherwise the background, sizes, places, arrangements and who stands
+            left of or above whom may be left out; what there is, how many and in what colour is always told.
 
     Example:
-        >>> from sfumato.data.scenes.concepts import Concept
         >>> cat = Concept("cat", "cats")
-        >>> caption(Description((Group(0, count=3),)), [cat], random.Random(3), complete=True)
-        '3 cats, white background'
+        >>> caption(Description((Group(0, count=3),)), [cat], random.Random(11), complete=True)
+        'white background, three cats'
     """
     told = description if complete else _thinned(description, rng)
     voice = _Voice(concepts, rng, brief=rng.random() < 0.22, complete=complete)
@@ -54,16 +54,18 @@ def vocabulary(concepts: Iterable[Concept]) -> frozenset[str]:
     """Every word that captions about these concepts can hold, as `words` splits them."""
     texts = [text for name, value in vars(w).items() if name.isupper() for text in _texts(value)]
     texts += [text for concept in concepts for text in (*concept.names, concept.plural)]
-    texts += ["a an is are it them 2 3 4 5 6 7 8 9", *w.SCENERY, *w.COLOUR_WORDS, "turquoise"]
+    texts += [text for name, tint in TINTS.items() for text in (name, *tint.synonyms)]
+    texts += [text for name, background in BACKGROUNDS.items() for text in (name, *background.synonyms)]
+    texts.append("a an is are it them 2 3 4 5 6 7 8 9")
     return frozenset(word for text in texts for word in words(re.sub(r"{\w+}", " ", text)))
 
 
 def _texts(table: object) -> Iterable[str]:
-    if isinstance(table, dict):
-        for value in table.values():
-            yield from _texts(value)
-    elif isinstance(table, tuple):
-        yield from table
+    if isinstance(table, str):
+        yield table
+    elif isinstance(table, dict | tuple):
+        for part in table.values() if isinstance(table, dict) else table:
+            yield from _texts(part)
 
 
 def _thinned(description: Description, rng: random.Random) -> Description:
@@ -94,6 +96,10 @@ def _pick(rng: random.Random, table: Sequence[str]) -> str:
     return table[int(rng.random() * len(table))]
 
 
+def _spoken(rng: random.Random, name: str, synonyms: Sequence[str]) -> str:
+    return _pick(rng, synonyms) if synonyms and rng.random() < 0.3 else name
+
+
 class _Voice:
     """How one caption is spoken: in sentences, or briefly, without articles."""
 
@@ -121,7 +127,7 @@ class _Voice:
         """A text and the background."""
         if background in w.SCENERY:
             return _pick(self.rng, w.SCENERY[background]).format(x=text)
-        colour = _pick(self.rng, w.COLOUR_NAMES.get(background, (background,)))
+        colour = _spoken(self.rng, background, BACKGROUNDS[background].synonyms)
         with_article = colour if self.brief else f"{article(colour)} {colour}"
         return _pick(self.rng, w.BACKGROUND).format(x=text, colour=colour, a_colour=with_article)
 
@@ -129,7 +135,7 @@ class _Voice:
         """The things of a group: "three small red apples"."""
         noun = name = self._noun(group)
         if group.colour:
-            colour = _pick(self.rng, w.TINT_NAMES.get(group.colour, (group.colour,)))
+            colour = _spoken(self.rng, group.colour, TINTS[group.colour].synonyms)
             noun = _pick(self.rng, w.COLOURED).format(a=noun, colour=colour)
         if group.size:
             noun = f"{_pick(self.rng, w.SIZES[group.size])} {noun}"
@@ -190,7 +196,10 @@ class _Voice:
         relation = description.relation or ""
         if relation in MIRRORED:
             relation, one, two = MIRRORED[relation], two, one
-        text = _pick(self.rng, self._templates(relation, one, two)).format(
+        templates = self._templates(relation, one, two)
+        if self.complete:
+            templates = tuple(template for template in templates if template not in w.VAGUE)
+        text = _pick(self.rng, templates).format(
             a=self.things(one),
             b=self.things(two),
             is_a=self.verb(one),
@@ -208,7 +217,7 @@ class _Voice:
                 return w.TELEGRAPHIC
             return w.WEARING + (w.WEARING_HAT if "hat" in concept.roles else w.WEARING_GLASSES)
         if relation == "holding":
-            return w.HOLDING + (w.EATING if concept.name in w.FOOD else w.PLAYING if concept.name in w.MUSIC else ())
+            return w.HOLDING + next((deed for names, deed in w.DEEDS if concept.name in names), ())
         if relation == "above":
             return w.ABOVE if self._is_worn(first) else w.ABOVE + w.ON_TOP
         return {"left of": w.LEFT, "inside": w.INSIDE, "in front of": w.IN_FRONT}[relation]

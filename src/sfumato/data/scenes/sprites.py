@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
 import os
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +23,9 @@ from sfumato.data.scenes.concepts import Concept, concepts, read_table, write_ta
 from sfumato.errors import DataError
 
 SIDE = 128  # pixels of a sprite's square
+SEEN = 16  # alpha from which on a pixel belongs to what is seen
 COLUMNS = 32  # sprites in a row of a saved sheet
-MOST = 4096  # concepts in a pack
+MOST = 2048  # concepts in a pack
 LARGEST = 64 * 2**20  # bytes of a saved pack
 
 FONT = "NotoColorEmoji.ttf"
@@ -91,11 +95,11 @@ class Pack:
         try:
             if path.stat().st_size > LARGEST:
                 raise DataError(f"{path} is no pack of sprites: it is larger than {LARGEST >> 20} MiB.")
-            with Image.open(path, formats=["PNG"]) as sheet:
+            with _bombs_refused(), Image.open(path, formats=["PNG"]) as sheet:
                 return _unpacked(sheet, path)
         except DataError:
             raise
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, RuntimeWarning) as error:
             raise DataError(f"{path} cannot be read as a pack of sprites ({error}). Save it anew.") from error
 
 
@@ -144,7 +148,7 @@ def from_font(path: Path | None = None) -> Pack:
             sprites.append(_squared(glyph))
     if not known:
         raise DataError(f"{path} draws none of the concepts: it is no colour-emoji font.")
-    return Pack(tuple(known), _stacked(sprites), f"{font.getname()[0]} (SIL Open Font License 1.1)")
+    return Pack(tuple(known), _stacked(sprites), f"{font.getname()[0]} {_version(path)}, SIL Open Font License 1.1")
 
 
 def find_font() -> Path | None:
@@ -159,11 +163,17 @@ def _fonts() -> Iterator[Path]:
         yield from sorted(Path(folder).expanduser().rglob(FONT))
 
 
+def _version(path: Path) -> str:
+    """The version that the font's name table tells, in UTF-16: "Version 2.042"."""
+    found = re.search("Version ".encode("utf-16-be") + rb"(?:\0[0-9.])+", path.read_bytes())
+    return found[0].decode("utf-16-be") if found else "of unknown version"
+
+
 def _glyph(font: ImageFont.FreeTypeFont, emoji: str) -> Image.Image | None:
     """What is seen of a glyph, or None where the font has none for it or draws its parts one by one."""
     picture = Image.new("RGBA", (2 * STRIKE, 2 * STRIKE))
     ImageDraw.Draw(picture).text((STRIKE // 4, STRIKE // 4), emoji, font=font, embedded_color=True)
-    seen = picture.getchannel("A").getbbox()
+    seen = picture.getchannel("A").point(lambda alpha: 255 * (alpha >= SEEN)).getbbox()
     alone = font.getlength(emoji) <= 1.5 * STRIKE
     return picture.crop(seen) if seen and alone else None
 
@@ -181,6 +191,13 @@ def _stacked(pictures: Sequence[Image.Image]) -> UInt8[Tensor, "n 4 128 128"]:
     pixels = np.stack([np.asarray(picture) for picture in pictures])
     pixels[pixels[..., 3] == 0] = 0  # colours that nobody sees
     return torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+
+
+@contextlib.contextmanager
+def _bombs_refused() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _unpacked(sheet: Image.Image, path: Path) -> Pack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
 
 from sfumato.data.scenes.held_out import shows_held_out
 from sfumato.data.scenes.language import Language
@@ -16,7 +15,6 @@ from sfumato.errors import DataError
 ATTEMPTS = 8  # layouts of one description before another is drawn
 
 
-@dataclass(frozen=True)
 class Scenes:
     """Scenes of a pack, without end: number i is the same in any batch, order and process.
 
@@ -33,16 +31,13 @@ class Scenes:
         DataError: the seed is negative.
     """
 
-    pack: Pack
-    seed: int
-    held_out: bool | None = False
-    language: Language = field(default=None)  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise DataError(f"a seed is 0 or more, not {self.seed}")
-        if self.language is None:
-            object.__setattr__(self, "language", Language(self.pack.concepts))
+    def __init__(self, pack: Pack, seed: int, held_out: bool | None = False, language: Language | None = None) -> None:
+        if seed < 0:
+            raise DataError(f"a seed is 0 or more, not {seed}")
+        self.pack = pack
+        self.seed = seed
+        self.held_out = held_out
+        self.language = language or Language(pack.concepts)
 
     def scene(self, number: int) -> Scene:
         """The scene of a number, 0 or more; its description says what it shows.

@@ -14,7 +14,7 @@ from sfumato.data.scenes.sprites import Pack
 Box = tuple[float, float]  # width and height
 
 VISIBLE = 32  # alpha from which on a pixel counts as seen
-SUNK = {"wearing": (0.10, 0.16), "inside": (0.34, 0.44)}  # the share of the upper thing that lies below the edge
+SUNK = {"wearing": (0.10, 0.16), "inside": (0.3, 0.4)}  # the share of the upper thing that lies below the edge
 
 
 @lru_cache(maxsize=8)

@@ -68,7 +68,12 @@ TOGETHER = _table(
     """
 )
 ACCOMPANIED = _table("{a} with {b} | {a} together with {b} | {a} alongside {b} | {a} by {b} | both {a} and {b}")
-MEETING = _table("{a} meeting {b} | {a} looking at {b} | {a} visiting {b} | {a} greeting {b} | {a} near {b}")
+MEETING = _table(
+    """
+    {a} meeting {b} | {a} looking at {b} | {a} visiting {b} | {a} greeting {b} | {a} near {b} | {a} dancing with {b}
+    {a} playing with {b} | {a} talking to {b} | {a} thinking of {b}
+    """
+)
 THREE = _table(
     """
     {a}, {b} and {c} | {a}, {b}, and {c} | {a}, {b}, {c} | {a} and {b} and {c} | {a} & {b} & {c}
@@ -89,10 +94,10 @@ LEFT = _table(
 ABOVE = _table(
     """
     {a} above {b} | {a} above {b} | {a} over {b} | {a} {is_a} above {b} | {a} floating above {b} | {b} below {a}
-    {b} below {a} | {b} under {a} | {b} beneath {a} | {b} underneath {a} | {b} {is_b} below {a}
-    above {b} {is_a} {a} | below {a} {is_b} {b} | under {a} {is_b} {b} | {a} at the top and {b} at the bottom
-    top: {a}, bottom: {b} | {b} with {a} above {it_b} | {a} with {b} below {it_a} | {a} with {b} underneath
-    {a} above and {b} below | {a} higher than {b}
+    {b} below {a} | {b} under {a} | {b} beneath {a} | {b} underneath {a} | {b} {is_b} below {a} | above {b} {is_a} {a}
+    below {a} {is_b} {b} | under {a} {is_b} {b} | {a} at the top and {b} at the bottom | top: {a}, bottom: {b}
+    {b} with {a} above {it_b} | {a} with {b} below {it_a} | {a} with {b} underneath | {a} above and {b} below
+    {a} higher than {b}
     """
 )
 ON_TOP = _table("{a} on top of {b} | {a} on {b}")
@@ -118,13 +123,15 @@ HOLDING = _table(
     """
 )
 EATING = _table("{a} eating {b} | {a} eating {b} | {a} eats {b} | {a} having {b} | {a} snacking on {b}")
+DRINKING = _table("{a} drinking {b} | {a} drinking {b} | {a} drinks {b} | {a} having {b}")
+READING = _table("{a} reading {b} | {a} reading {b} | {a} reads {b} | {a} looking into {b}")
 PLAYING = _table("{a} playing {b} | {a} playing {b} | {a} plays {b} | {a} playing on {b}")
 INSIDE = _table(
     """
     {a} in {b} | {a} in {b} | {a} inside {b} | {a} inside {b} | {b} with {a} in it | {b} with {a} inside
-    {a} sitting in {b} | {a} peeking out of {b} | {a} looking out of {b} | {b} containing {a}
-    inside {b} {is_a} {a} | in {b} there {is_a} {a} | {b} and in it {a} | {a} {is_a} in {b} | {a} coming out of {b}
-    {b} that contains {a} | {a} within {b}
+    {a} sitting in {b} | {a} peeking out of {b} | {a} looking out of {b} | {b} containing {a} | inside {b} {is_a} {a}
+    in {b} there {is_a} {a} | {b} and in it {a} | {a} {is_a} in {b} | {a} coming out of {b} | {b} that contains {a}
+    {a} within {b}
     """
 )
 IN_FRONT = _table(
@@ -142,9 +149,13 @@ BYSTANDER = _table(
     """
 )
 
+# What people say of more than one relation; who tells everything does not.
+VAGUE = frozenset(_table("{a} with {b} | {a} has {b} | {a} on {b}"))
+
 # Backgrounds: {x} is what stands before it, {colour} its name, {a_colour} the name with its article.
 BACKGROUND = _table(
     """
+    {x} on {a_colour} background | {x} on {a_colour} background | {x} on {a_colour} background
     {x} on {a_colour} background | {x} on {a_colour} background | {x} on {colour} background | {x} on {colour}
     {x} against {a_colour} background | {x}, {colour} background | {x}, {colour} bg | {x} {colour} background
     {x} in front of {a_colour} background | {x} with {a_colour} background | {x} with {colour} background
@@ -159,15 +170,17 @@ SCENERY = {
     "night sky": _table(
         """
         {x} at night | {x} in the night sky | {x} under the stars | {x} in a starry night | {x}, night sky
-        {x} under a night sky | at night, {x} | in the night sky {x} | night sky with {x} | {x} on a night sky
-        {x} against the night sky | {x} on a night sky background | night sky background, {x} | {x} by night
+        {x} under a night sky | {x} under a starry sky | at night, {x} | in the night sky {x} | night sky with {x}
+        {x} on a night sky | {x} against the night sky | {x} on a night sky background | night sky background, {x}
+        {x} by night
         """
     ),
     "meadow": _table(
         """
         {x} in a meadow | {x} on a meadow | {x} on the grass | {x} in the grass | {x}, meadow | {x} in a field
         {x} on a green meadow | in a meadow, {x} | a meadow with {x} | in the grass {x} | {x} on a lawn
-        {x} on a meadow background | meadow background, {x} | {x} in a green field | outdoors on grass, {x}
+        {x} on a meadow background | meadow background, {x} | {x} in a green field | {x} in a grass field
+        outdoors on grass, {x}
         """
     ),
     "beach": _table(
@@ -185,31 +198,22 @@ SCENERY = {
         """
     ),
 }
-TINT_NAMES = {
-    "purple": _table("purple | purple | violet"),
-}
-COLOUR_NAMES = {
-    "grey": _table("grey | gray"),
-    "purple": _table("purple | purple | violet"),
-    "turquoise": _table("turquoise | teal | cyan"),
-    "black": _table("black | black | dark"),
-}
 
 # In the names of things these tell a colour: a "red apple" is never blue.
 COLOUR_WORDS = frozenset(
-    _table("red | orange | yellow | green | blue | purple | violet | pink | brown | black | white | grey | gray | dark")
+    _table("red | orange | yellow | green | blue | purple | violet | pink | brown | black | white | scarlet")
 )
 
 # What people write around what they want.
 REQUESTS = _table(
     """
     photo of {x} | a photo of {x} | picture of {x} | a picture of {x} | an image of {x} | image of {x}
-    a drawing of {x} | drawing of {x} | please draw {x} | draw {x} | draw me {x} | show me {x} | show {x}
-    i want {x} | i would like {x} | generate {x} | create {x} | create an image of {x} | paint {x} | make {x}
-    an emoji of {x} | emoji of {x} | an illustration of {x} | illustration of {x} | a cartoon of {x}
-    can you draw {x} | could you draw {x} | give me {x} | imagine {x} | a painting of {x} | a scene with {x}
-    a picture that shows {x} | a picture with {x} | here is {x} | let's see {x} | we see {x} | you can see {x}
-    there {is_a} {x} | there {is_a} {x} | there {is_a} {x} | there {is_a} {x} | there {is_a} {x} | there {is_a} {x}
+    a drawing of {x} | drawing of {x} | please draw {x} | draw {x} | draw me {x} | show me {x} | show {x} | i want {x}
+    i would like {x} | generate {x} | create {x} | create an image of {x} | paint {x} | make {x} | an emoji of {x}
+    emoji of {x} | an illustration of {x} | illustration of {x} | a cartoon of {x} | can you draw {x}
+    could you draw {x} | give me {x} | imagine {x} | a painting of {x} | a scene with {x} | a picture that shows {x}
+    a picture with {x} | here is {x} | let's see {x} | we see {x} | you can see {x} | there {is_a} {x}
+    there {is_a} {x} | there {is_a} {x} | there {is_a} {x} | there {is_a} {x} | there {is_a} {x}
     """
 )
 CLOSINGS = _table(
@@ -228,24 +232,28 @@ OPENINGS = frozenset(
         """
     )
 )
-CLAUSES = frozenset(_table("is | are | has | wears | holds | carries | eats | plays"))
+CLAUSES = frozenset(_table("is | are | has | wears | holds | carries | eats | drinks | reads | plays"))
 
-# Which held things are eaten, and which are played.
+# What is done with held things, by their names.
 FOOD = frozenset(
     _table(
         """
-        apple | avocado | bacon | bagel | banana | bread | broccoli | burger | burrito | cake | candy | carrot
-        cheese | cherry | chocolate | coconut | cookie | corn | croissant | cucumber | cupcake | donut | dumpling
-        egg | fries | grapes | hot dog | ice cream | kiwi | lemon | lollipop | mango | meat | melon | orange
-        pancakes | peach | peanut | pear | pie | pineapple | pizza | popcorn | popsicle | potato | pretzel
-        pumpkin pie | sandwich | steak | strawberry | sushi | taco | tomato | waffle | watermelon
+        apple | avocado | bacon | bagel | baguette | banana | bell pepper | blueberries | bread | broccoli | burger
+        burrito | cake | candy | carrot | cheese | cherries | chicken leg | chili pepper | chocolate bar | coconut
+        cookie | corn | croissant | cucumber | cupcake | dango | donut | dumpling | egg | eggplant | falafel
+        fortune cookie | fried egg | fried shrimp | fries | grapes | hot dog | ice cream | kebab | kiwi
+        lemon | lettuce | lollipop | mango | meat on a bone | melon | mushroom | olive | onion | orange
+        pancakes | pea pod | peach | peanut | pear | pie | pineapple | pizza | popcorn | potato | pretzel | pudding
+        rice ball | sandwich | shrimp | slice of cake | steak | strawberry | sundae | sushi | sweet potato | taco
+        tomato | waffle | watermelon
         """
     )
+)
+DRINKS = frozenset(
+    _table("beer | bubble tea | champagne | cocktail | glass of milk | juice box | sake | soda | tea | whisky")
 )
 MUSIC = frozenset(
-    _table(
-        """
-        accordion | banjo | drum | flute | guitar | harp | maracas | piano | saxophone | trumpet | violin
-        """
-    )
+    _table("accordion | banjo | bongo drum | drum | flute | guitar | maracas | saxophone | trumpet | violin")
 )
+PAGES = frozenset(_table("book | map | newspaper | notebook | open book | scroll"))
+DEEDS = ((FOOD, EATING), (DRINKS, DRINKING), (MUSIC, PLAYING), (PAGES, READING))
