@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from sfumato import __version__
+from sfumato.cli.evaluate import evaluate
 from sfumato.cli.export import export
 from sfumato.cli.generate import generate
 from sfumato.cli.info import info
 from sfumato.cli.replay import replay
+from sfumato.cli.report import report
 from sfumato.cli.restore import restore
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
@@ -24,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, restore, replay, train, tune_steps, export, info):
+for command in (generate, restore, replay, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""The report card: one page about one model, whole in itself."""

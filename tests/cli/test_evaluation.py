@@ -1,0 +1,56 @@
+"""`sfumato evaluate` and `sfumato report` as a person meets them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sfumato.cli.main import main
+
+
+def sfumato(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "sfumato", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300
+    )
+
+
+def test_a_model_is_evaluated_and_its_report_finds_what_was_measured(tmp_path):
+    done = sfumato("evaluate", "digits", "-n", 4, "--steps", 2, "-q", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "4 pictures for captions of digits, seen by digits/image_encoder (128 features)" in lines[0]
+    assert any(line.startswith("Fréchet distance") and line.rstrip().endswith("lower") for line in lines)
+    assert lines[-1] == "digits-evaluation"
+    assert json.loads((tmp_path / "digits-evaluation" / "metrics.json").read_text())["kind"] == "general"
+
+    told = sfumato("report", "digits", cwd=tmp_path)
+    assert (told.returncode, told.stdout.strip()) == (0, "report.html"), told.stderr
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Fréchet distance" in page
+    assert page.count('alt="Picture made for:') == 4
+
+
+def test_a_report_makes_the_pictures_that_it_is_asked_for(tmp_path):
+    told = sfumato("report", "digits", "--prompt", "a purple seven", "-o", "out/page.html", cwd=tmp_path)
+    assert told.returncode == 0
+    assert "never saw these words" in told.stderr
+    assert 'alt="Picture made for: a purple seven"' in (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["evaluate", "digits", "--data", "nowhere"], "nowhere"),
+        (["evaluate", "digits", "--features", "inception"], "Give the folder of a CLIP or DINOv2 instead"),
+        (["evaluate", "no-such-model"], "There is no model"),
+        (["report", "digits", "--evaluation", "."], "holds no evaluation"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_clear_line(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    assert said in capsys.readouterr().err
