@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.data.scenes.compose import coverage
-from sfumato.evaluation.windows import Boxes
+from sfumato.evaluation.seeing.windows import Boxes
 
 MOST = 0.6  # of a pixel's squared error counts: one wrong pixel is wrong, however wrong
 NEAR = 0.3  # error of a colour from which on a pixel counts less in a fit (Huber)
@@ -52,8 +52,9 @@ class Place:
 
 def layers(pixels: Float[Tensor, "k 4 a a"], boxes: Boxes, size: int) -> Float[Tensor, "k 4 size size"]:
     """Looks at their places in a picture of `size` pixels: each pixel is the mean of what lies on it."""
-    across = coverage(boxes[:, 0], boxes[:, 2], size, pixels.shape[-1])
-    down = coverage(boxes[:, 1], boxes[:, 2], size, pixels.shape[-2])
+    x, y, side = (boxes * size).T
+    across = coverage(x, side, size, pixels.shape[-1])
+    down = coverage(y, side, size, pixels.shape[-2])
     return (down[:, None] @ pixels) @ across.mT[:, None]
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from sfumato.data.scenes.description import PLACES, SPATIAL, Description, Group
 from sfumato.data.scenes.sprites import Pack
 from sfumato.data.scenes.touching import touching
-from sfumato.evaluation.finding import Found
+from sfumato.evaluation.seeing.finding import Found
 
 SMALL = 0.265  # at most
 BIG, BIG_ALONE = 0.43, 0.525  # at least

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from sfumato.data.scenes.description import Description, Group
 from sfumato.data.scenes.sprites import Pack
-from sfumato.evaluation.finding import Found, Sight
-from sfumato.evaluation.geometry import misplaced, missized, unrelated
-from sfumato.evaluation.looks import Look
+from sfumato.evaluation.seeing.finding import Found, Sight
+from sfumato.evaluation.seeing.geometry import misplaced, missized, unrelated
+from sfumato.evaluation.seeing.looks import Look
 
-UNEXPLAINED = 0.04  # of a picture may be unlike anything known: soft edges, a little noise
+UNEXPLAINED = 0.05  # of a picture may be unlike anything known: soft edges, a little noise
 
 
 @dataclass
@@ -33,6 +33,11 @@ class Matched:
         """Which they are: "the cat", "the blue cats"."""
         colour = f"{self.group.colour} " if self.group.colour else ""
         return f"the {colour}{self.name if self.group.count == 1 else self.plural}"
+
+
+def asked_looks(description: Description) -> list[Look]:
+    """The looks that a description asks for, to be tried first by an `Eye`."""
+    return [Look(group.concept, group.colour, group.upside_down) for group in description.groups]
 
 
 def faults(sight: Sight, description: Description, pack: Pack) -> list[str]:

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.evaluation.fitting import Place
-from sfumato.evaluation.windows import Boxes
+from sfumato.evaluation.seeing.fitting import Place
+from sfumato.evaluation.seeing.windows import Boxes
 
 
 @dataclass

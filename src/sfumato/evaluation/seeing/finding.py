@@ -17,14 +17,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sfumato.data.scenes.sprites import Pack
-from sfumato.evaluation.backgrounds import Backgrounds
-from sfumato.evaluation.explanation import Explanation, Laid
-from sfumato.evaluation.fitting import Place, cost, fit, gains
-from sfumato.evaluation.looks import CELLS, SIDE, Look, Looks, picture_features
-from sfumato.evaluation.windows import Boxes, Cutter, all_windows, promising
+from sfumato.evaluation.seeing.backgrounds import Backgrounds
+from sfumato.evaluation.seeing.explanation import Explanation, Laid
+from sfumato.evaluation.seeing.fitting import Place, cost, fit, gains
+from sfumato.evaluation.seeing.looks import CELLS, SIDE, Look, Looks, picture_features
+from sfumato.evaluation.seeing.windows import Boxes, Cutter, all_windows, promising
 
 SMALLEST, LARGEST = 0.12, 1.0  # sizes of things, in picture sides
 DIFFERENT = 0.003  # squared error, of a mean of nine pixels, from which on something is there
+STRANGE = 0.04  # the same, from which on it is like nothing known
 LEAST_GAIN = 4.0  # squared error that a thing takes away, in pixels
 LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
 ROUNDS = 10
@@ -226,7 +227,7 @@ class Eye:
 
     def _sights(self, known: Explanation, which: list[int], readings: dict[int, tuple[Look, ...]]) -> list[Sight]:
         _let_go(known)
-        left = _different(known.pictures, known.painted(), 4 * DIFFERENT).float().mean((1, 2, 3)).tolist()
+        left = _different(known.pictures, known.painted(), STRANGE).float().mean((1, 2, 3)).tolist()
         found: list[list[Found]] = [[] for _ in which]
         each = known.each()
         if each:
