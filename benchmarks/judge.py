@@ -87,7 +87,8 @@ def main() -> None:
         right[how] += spoilt.is_told(found)
         if not spoilt.is_told(found):
             print(f"  {how}, {spoilt.scene.description}: wanted {spoilt.expected.pattern!r}, told {found}")
-    print(f"wrong scenes of which the fault is told: {right.total()}/{all_.total()} = {right.total() / max(1, all_.total()):.1%}")
+    share = right.total() / max(all_.total(), 1)
+    print(f"wrong scenes of which the fault is told: {right.total()}/{all_.total()} = {share:.1%}")
     print(*(f"  {name:<10} {right[name]}/{all_[name]}" for name in WAYS), sep="\n")
 
 

@@ -49,9 +49,7 @@ class Explanation:
 
     def painted(self) -> Float[Tensor, "n 3 s s"]:
         """How the pictures look as explained."""
-        return torch.stack(
-            [_painted(ground, things) for ground, things in zip(self.grounds, self.things, strict=True)]
-        )
+        return torch.stack([_painted(ground, things) for ground, things in zip(self.grounds, self.things, strict=True)])
 
     def covered(self) -> Float[Tensor, "n 1 s s"]:
         """How much of each pixel things cover."""

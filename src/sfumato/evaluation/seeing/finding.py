@@ -1,105 +1,64 @@
 """What is where in a picture of sprites: an exact eye, without a network.
 
-The eye explains a picture as `compose` would have made it. It finds the background, compares all windows of what differs
-from it with all looks of all sprites, fits the likeliest ones to the pixel, keeps the one that explains most, and goes on
-with what is left, before or behind what was found. In the end each thing is fitted anew among the others, and all looks
-that fit it about as well are its readings: a red apple that is "an apple, tinted red" cannot be told from "an apple".
+The eye explains a picture as `compose` would have made it. It finds the background, compares all windows of what
+differs from it with all looks of all sprites, fits the likeliest ones to the pixel, keeps the one that explains most,
+and goes on with what is left, before or behind what was found. In the end each thing is fitted anew among the others,
+and all looks that fit it about as well are its readings: "an apple, tinted red" cannot be told from "an apple".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.data.scenes.sprites import Pack
 from sfumato.evaluation.seeing.backgrounds import Backgrounds
+from sfumato.evaluation.seeing.candidates import Effort, different, noise, thinned
 from sfumato.evaluation.seeing.explanation import Explanation, Laid
 from sfumato.evaluation.seeing.fitting import Place, cost, fit, gains
-from sfumato.evaluation.seeing.looks import CELLS, SIDE, Look, Looks, picture_features
+from sfumato.evaluation.seeing.looks import CELLS, Look, Looks, picture_features
+from sfumato.evaluation.seeing.sight import Found, Sight
 from sfumato.evaluation.seeing.windows import Boxes, Cutter, all_windows, promising
 
 SMALLEST, LARGEST = 0.12, 1.0  # sizes of things, in picture sides
-DIFFERENT = 0.003  # squared error, of a mean of nine pixels, from which on something is there
-STRANGE = 0.04  # the same, from which on it is like nothing known
+STRANGE = 0.04  # squared error, of a mean of nine pixels, from which on it is like nothing known
 LEAST_GAIN = 4.0  # squared error that a thing takes away, in pixels
 LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
-ROUNDS = 10
+ROUNDS = 12
+TOGETHER = 64  # pictures that are looked at together, where that is faster
 READ = 10  # looks that are tried for a thing
 SURE = 0.9  # share of what a thing changes that is right, from which on it is not read again at once
 AS_WELL = 1.25  # times the error of the best look: about as well
 ALIKE = 0.003  # squared error a pixel that is no difference
 
-
-@dataclass(frozen=True)
-class Effort:
-    """How hard it is looked for more.
-
-    Args:
-        looks: Taken from each window.
-        alike: Candidates at about the same place.
-        most: Candidates in a picture.
-        share: Of what a thing changes must be right.
-    """
-
-    looks: int
-    alike: int
-    most: int
-    share: float
-
-
-SHORT = Effort(looks=4, alike=4, most=32, share=0.6)
+SHORT = Effort(looks=4, alike=4, most=24, share=0.6)
 LONG = Effort(looks=8, alike=16, most=96, share=LEAST_SHARE)
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """A thing that was seen.
+class Eye:
+    """Finds the sprites of a pack in pictures.
 
     Args:
-        look: The concept, tint and way up that explain it best.
-        x, y: Its middle, in picture sides.
-        size: Its longer side, in picture sides.
-        quality: The share of what it changes in the picture that is right, at most 1.
-        readings: All looks that explain it about as well, the best first.
-        cover: How much of each pixel it covers, if nothing were in front of it.
+        pack: What there may be.
+        size: Pixels a side at which pictures are looked at.
+        device: Where everything is computed; on an accelerator several pictures together.
     """
-
-    look: Look
-    x: float
-    y: float
-    size: float
-    quality: float
-    readings: tuple[Look, ...]
-    cover: Float[Tensor, "s s"]
-
-
-@dataclass(frozen=True, eq=False)
-class Sight:
-    """What was seen in a picture: its background, its things from the back to the front, and the share of it, 0 to 1,
-    that nothing explains."""
-
-    background: str
-    things: tuple[Found, ...]
-    unexplained: float
-
-
-class Eye:
-    """Finds the sprites of a pack in pictures. Everything runs on `device`; several pictures at a time pay there."""
 
     def __init__(self, pack: Pack, size: int = 64, device: str | torch.device = "cpu") -> None:
         self.size, self.device = size, torch.device(device)
+        self.together = 1 if self.device.type == "cpu" else TOGETHER
         self.looks = Looks(pack, device)
         self.backgrounds = Backgrounds(size, device)
         self.windows = all_windows(SMALLEST, LARGEST, size).to(self.device)
 
     @torch.inference_mode()
     def __call__(
-        self, pictures: Float[Tensor, "n 3 h w"], asked: Sequence[Sequence[Look]] | None = None, batch: int = 16
+        self, pictures: Float[Tensor, "n 3 h w"], asked: Sequence[Sequence[Look]] | None = None
     ) -> list[Sight]:
         """What is where in each picture, in [-1, 1]; larger pictures are looked at from farther away.
 
@@ -107,8 +66,8 @@ class Eye:
         """
         asked = asked or [()] * len(pictures)
         sights = []
-        for first in range(0, len(pictures), batch):
-            some = slice(first, first + batch)
+        for first in range(0, len(pictures), self.together):
+            some = slice(first, first + self.together)
             sights += self._look(self._resized(pictures[some]), asked[some])
         return sights
 
@@ -137,7 +96,7 @@ class Eye:
 
     def _search(self, known: Explanation, effort: Effort) -> bool:
         painted, covered = known.painted(), known.covered()
-        there = _different(known.pictures, painted, _noise(known.pictures, known.grounds))
+        there = different(known.pictures, painted, noise(known.pictures, known.grounds))
         unsure = there | (covered < 0.5)
         weights = torch.where(unsure, 1.0, 0.25)
         which, boxes, looks = self._candidates(known.pictures, painted, weights, there, ~unsure, effort)
@@ -146,9 +105,9 @@ class Eye:
         pixels = self.looks.pixels(looks)
         front = Place(known.pictures, painted, painted, torch.ones_like(covered), weights)[which]
         behind = Place(known.pictures, painted, known.grounds, 1 - covered, weights)[which]
-        tries = []
+        tries: list[tuple[Tensor, ...]] = []
         for place in (front, behind) if any(known.things) else (front,):
-            nearly, _ = fit(pixels, boxes, place.halved(), 3)
+            nearly, _ = fit(pixels, boxes, place.halved(), 2)
             at, layer = fit(pixels, nearly, place, 2)
             tries.append((*gains(place, layer), at, layer))
         return _add(known, which, looks, tries, effort.share)
@@ -168,9 +127,11 @@ class Eye:
         if not scores:
             return which, self.windows[window], which
         score, look = torch.cat(scores), torch.cat(looks)  # (k, effort.looks)
-        return _thinned(which, self.windows[window], score, look, len(pictures), effort)
+        return thinned(which, self.windows[window], score, look, effort)
 
-    def _compared(self, windows: Cutter, which: Tensor, boxes: Boxes) -> tuple[Float[Tensor, "k looks"], Float[Tensor, "k 1"]]:
+    def _compared(
+        self, windows: Cutter, which: Tensor, boxes: Boxes
+    ) -> tuple[Float[Tensor, "k looks"], Float[Tensor, "k 1"]]:
         """How much squared error, in pixels, each look would take away in each window; and how much there is."""
         cells = windows(which, boxes, CELLS).flatten(1)
         area = (boxes[:, 2:] * self.size / CELLS).square()
@@ -227,59 +188,18 @@ class Eye:
 
     def _sights(self, known: Explanation, which: list[int], readings: dict[int, tuple[Look, ...]]) -> list[Sight]:
         _let_go(known)
-        left = _different(known.pictures, known.painted(), STRANGE).float().mean((1, 2, 3)).tolist()
+        left = different(known.pictures, known.painted(), STRANGE).float().mean((1, 2, 3)).tolist()
         found: list[list[Found]] = [[] for _ in which]
         each = known.each()
         if each:
             layers = torch.stack([known.things[i][j].layer for i, j in each])
             for (i, j), share in zip(each, gains(known.places(), layers)[1].tolist(), strict=True):
                 thing = known.things[i][j]
-                found[i].append(
-                    Found(self.looks[thing.look], *thing.box.tolist(), share, readings[id(thing)], thing.cover[0].cpu())
-                )
+                x, y, size = thing.box.tolist()
+                cover = thing.cover[0].cpu()
+                found[i].append(Found(self.looks[thing.look], x, y, size, share, readings[id(thing)], cover))
         names = (self.backgrounds.names[number] for number in which)
         return [Sight(*seen) for seen in zip(names, map(tuple, found), left, strict=True)]
-
-
-def _different(pictures: Tensor, painted: Tensor, least: Tensor | float) -> Bool[Tensor, "n 1 s s"]:
-    """Where something is that is not painted."""
-    return _smooth_error(pictures, painted) > least
-
-
-def _noise(pictures: Tensor, grounds: Tensor) -> Float[Tensor, "n 1 1 1"]:
-    """From which error on something is there: well above that of the better half of the pixels."""
-    usual = _smooth_error(pictures, grounds).flatten(1).quantile(0.3, dim=1)
-    return (8 * usual).clamp(DIFFERENT, 8 * DIFFERENT)[:, None, None, None]
-
-
-def _smooth_error(pictures: Tensor, painted: Tensor) -> Float[Tensor, "n 1 s s"]:
-    mean = F.avg_pool2d(pictures - painted, 3, 1, 1, count_include_pad=False)
-    return mean.square().sum(1, keepdim=True)
-
-
-def _thinned(
-    which: Tensor, boxes: Tensor, score: Tensor, look: Tensor, pictures: int, effort: Effort
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The likeliest candidates of each picture, at most `effort.alike` of them at about the same place."""
-    chosen = []
-    flat = score.flatten()
-    for i in range(pictures):
-        mine = (which == i).repeat_interleave(score.shape[1]) & (flat > LEAST_GAIN / 2)
-        index = mine.nonzero()[:, 0]
-        index = index[flat[index].topk(min(12 * effort.most, len(index))).indices]
-        row, kind = (index // score.shape[1]).tolist(), look.flatten()[index].tolist()
-        at = boxes[index // score.shape[1]].tolist()
-        kept: list[int] = []
-        for n in range(len(row)):
-            near = [m for m in kept if max(abs(at[n][0] - at[m][0]), abs(at[n][1] - at[m][1])) < 0.3 * min(at[n][2], at[m][2]) and 0.7 < at[n][2] / at[m][2] < 1.4]
-            if len(near) < effort.alike and not any(kind[m] == kind[n] for m in near):
-                kept.append(n)
-                if len(kept) == effort.most:
-                    break
-        chosen.append(index[kept])
-    index = torch.cat(chosen)
-    row = index // score.shape[1]
-    return which[row], boxes[row], look.flatten()[index]
 
 
 def _add(known: Explanation, which: Tensor, looks: Tensor, tries: list[tuple[Tensor, ...]], least: float) -> bool:

@@ -13,7 +13,7 @@ from typing import Protocol
 from sfumato.data.scenes.description import PLACES, SPATIAL, Description, Group
 from sfumato.data.scenes.sprites import Pack
 from sfumato.data.scenes.touching import touching
-from sfumato.evaluation.seeing.finding import Found
+from sfumato.evaluation.seeing.sight import Found
 
 SMALL = 0.265  # at most
 BIG, BIG_ALONE = 0.43, 0.525  # at least
@@ -63,9 +63,7 @@ def misplaced(match: Seen) -> Iterator[str]:
             yield f"{match.the} {_be(group)} not in a row"
 
 
-def unrelated(
-    description: Description, one: Seen, two: Seen, painted: Sequence[Found], pack: Pack
-) -> Iterator[str]:
+def unrelated(description: Description, one: Seen, two: Seen, painted: Sequence[Found], pack: Pack) -> Iterator[str]:
     """Whether the first two groups stand as they should; `painted` are all things from the back to the front."""
     relation = description.relation
     if relation in SPATIAL:

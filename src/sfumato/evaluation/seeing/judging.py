@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from sfumato.data.scenes.description import Description, Group
 from sfumato.data.scenes.sprites import Pack
-from sfumato.evaluation.seeing.finding import Found, Sight
+from sfumato.data.words import article
 from sfumato.evaluation.seeing.geometry import misplaced, missized, unrelated
 from sfumato.evaluation.seeing.looks import Look
+from sfumato.evaluation.seeing.sight import Found, Sight
 
 UNEXPLAINED = 0.05  # of a picture may be unlike anything known: soft edges, a little noise
 
@@ -49,8 +50,8 @@ def faults(sight: Sight, description: Description, pack: Pack) -> list[str]:
         pack: The sprites that both speak of.
 
     Returns:
-        Such as "asked for 3 apples, found 2", "the cat is red, not blue", "the car is right of the cat, not left of it",
-        "a dog that was not asked for", "the background is green, not white". Empty when all is right.
+        Such as "asked for 3 apples, found 2", "the cat is red, not blue", "a dog that was not asked for", "the car is
+        right of the cat, not left of it", "the background is green, not white". Empty when all is right.
     """
     groups, strangers = _matched(sight.things, description, pack)
     told = [
@@ -85,7 +86,7 @@ def _matched(things: Sequence[Found], description: Description, pack: Pack) -> t
                 if len(match.things) < match.group.count:
                     match.things.append(thing)
                     left.remove(thing)
-    strangers = []
+    strangers: list[Found] = []
     for thing in left:
         kin = [match for match in groups if _same_concept(thing, match.wanted)]
         (kin[0].things if kin else strangers).append(thing)
@@ -122,7 +123,8 @@ def _looks(match: Matched) -> Iterator[str]:
         look = next(look for look in thing.readings if look.concept == wanted.concept)
         if not _same_colour(thing, wanted):
             yield f"the {match.name} is {look.colour or 'as it is'}, not {wanted.colour or 'as it is'}"
-        if not any(other.upside_down == wanted.upside_down and other.concept == wanted.concept for other in thing.readings):
+        kin = [other for other in thing.readings if other.concept == wanted.concept]
+        if all(other.upside_down != wanted.upside_down for other in kin):
             yield f"the {match.name} is {'upright' if wanted.upside_down else 'upside-down'}"
 
 
@@ -130,6 +132,4 @@ def _named(pack: Pack, thing: Found) -> str:
     concept, colour = pack.concepts[thing.look.concept], thing.look.colour
     if not concept.article:
         return f"{colour} {concept.name}" if colour else concept.name
-    return f"a {colour} {concept.name}".replace("a orange", "an orange") if colour else f"{concept.article} {concept.name}"
-
-
+    return f"{article(colour)} {colour} {concept.name}" if colour else f"{concept.article} {concept.name}"

@@ -33,12 +33,12 @@ class Looks:
     """The looks of a pack on a device, numbered.
 
     A window of a picture is compared with all of them at once by one product of matrices. A look with premultiplied
-    colours P and cover A changes a canvas C to P + (1 - A) C = C + T with T = P - A C; laid on a picture I it takes away
+    colours P and cover A changes a canvas C to P + (1 - A) C = C + T with T = P - A C; in a picture I it takes away
 
         sum w (|I - C|^2 - |I - C - T|^2) = sum w (2 (I - C) T - T^2)
 
-    of the weighted squared error. That is linear in features of the picture, (w (I - C), w (I - C) C, w, w C, w C^2), and
-    in features of the look, (P, A, P^2, P A, A^2); a basis of the latter keeps the product small.
+    of the weighted squared error. That is linear in features of the picture, (w (I - C), w (I - C) C, w, w C, w C^2),
+    and in features of the look, (P, A, P^2, P A, A^2); a basis of the latter keeps the product small.
     """
 
     def __init__(self, pack: Pack, device: str | torch.device = "cpu") -> None:
@@ -53,21 +53,19 @@ class Looks:
         return 2 * len(COLOURS) * self.concepts
 
     def __getitem__(self, number: int) -> Look:
-        way_up, colour, concept = self._parts(number)
+        rest, concept = divmod(number, self.concepts)
+        way_up, colour = divmod(rest, len(COLOURS))
         return Look(concept, COLOURS[colour], bool(way_up))
 
     def number(self, look: Look) -> int:
         """Where a look stands."""
         return (int(look.upside_down) * len(COLOURS) + COLOURS.index(look.colour)) * self.concepts + look.concept
 
-    def _parts(self, numbers: int | Tensor) -> tuple[int | Tensor, int | Tensor, int | Tensor]:
-        rest = numbers // self.concepts
-        return rest // len(COLOURS), rest % len(COLOURS), numbers % self.concepts
-
     def pixels(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k 4 s s"]:
         """Looks as pictures: colours in [-1, 1] times cover, and cover in [0, 1]."""
-        way_up, colour, concept = self._parts(numbers.to(self.device))
-        sprites = self.sprites[concept]
+        numbers = numbers.to(self.device)
+        way_up, colour = numbers // self.concepts // len(COLOURS), numbers // self.concepts % len(COLOURS)
+        sprites = self.sprites[numbers % self.concepts]
         for tint in colour.unique().tolist():
             if tint:
                 mine = colour == tint

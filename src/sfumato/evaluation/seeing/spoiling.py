@@ -153,8 +153,6 @@ def _free_spot(scene: Scene, rng: random.Random) -> tuple[float, float, float] |
     for _ in range(60):
         size = rng.uniform(SMALLEST, 0.3)
         x, y = (rng.uniform(size / 2, 1 - size / 2) for _ in range(2))
-        if all(
-            max(abs(x - thing.x), abs(y - thing.y)) > (size + thing.size) / 2 + MARGIN for thing in scene.things
-        ):
+        if all(max(abs(x - thing.x), abs(y - thing.y)) > (size + thing.size) / 2 + MARGIN for thing in scene.things):
             return x, y, size
     return None

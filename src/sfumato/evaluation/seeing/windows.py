@@ -9,6 +9,7 @@ from torch import Tensor
 
 STRIP = 0.15  # of a window's side, at its edge: a thing reaches it
 RING = 0.12  # of a window's side, around it
+LEAST = 0.1  # of a window is there
 MOST_AROUND = 0.65  # of the ring may be other things
 
 FINE = 4  # steps in a pixel, to which windows are rounded
@@ -31,7 +32,7 @@ def all_windows(smallest: float, largest: float, pixels: int, ratio: float = 1.1
 class Cutter:
     """Cuts windows from maps into cells, each the mean of what it covers.
 
-    The sums over all that is left of and above a place (Crow 1984), at every quarter of a pixel, make a cell four numbers.
+    Sums over all that is left of and above a place (Crow 1984), at every quarter of a pixel, make a cell four numbers.
     """
 
     def __init__(self, maps: Float[Tensor, "b c h w"]) -> None:
@@ -72,7 +73,7 @@ def promising(there: Float[Tensor, "b h w"], hidden: Float[Tensor, "b h w"], box
     inside = some(left, top, right, bottom)
     around = some(left - ring, top - ring, right + ring, bottom + ring) - inside
     area = (size + 2 * ring).square() - size.square()
-    enough = inside >= 0.06 * size.square()
+    enough = inside >= LEAST * size.square()
     return (wide | high) & enough & (around <= MOST_AROUND * area)
 
 
