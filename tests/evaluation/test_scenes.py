@@ -57,6 +57,7 @@ def test_variety_is_nothing_for_the_same_picture_again_and_a_copy_is_noticed(pac
     assert memorised(copy, Scenes(pack, seed=1), 32).closest > 0.1
 
 
+@pytest.mark.slow
 def test_a_model_of_something_else_is_told_what_is_wrong_with_each_picture(tmp_path, monkeypatch):
     monkeypatch.setenv("SFUMATO_EMOJI_FONT", "")
     monkeypatch.setattr("sfumato.data.scenes.sprites.find_font", lambda: None)

@@ -29,7 +29,8 @@ SMALLEST, LARGEST = 0.12, 1.0  # sizes of things, in picture sides
 STRANGE = 0.04  # squared error, of a mean of nine pixels, from which on it is like nothing known
 LEAST_GAIN = 4.0  # squared error that a thing takes away, in pixels
 LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
-ROUNDS = 12
+ROUNDS = 10
+LONG_ROUNDS = 2  # of a picture that nothing explains, no more is asked
 TOGETHER = 64  # pictures that are looked at together, where that is faster
 READ = 10  # looks that are tried for a thing
 SURE = 0.9  # share of what a thing changes that is right, from which on it is not read again at once
@@ -37,7 +38,7 @@ AS_WELL = 1.25  # times the error of the best look: about as well
 ALIKE = 0.003  # squared error a pixel that is no difference
 
 SHORT = Effort(looks=4, alike=4, most=24, share=0.6)
-LONG = Effort(looks=8, alike=16, most=96, share=LEAST_SHARE)
+LONG = Effort(looks=8, alike=12, most=64, share=LEAST_SHARE)
 
 
 class Eye:
@@ -80,9 +81,12 @@ class Eye:
     def _look(self, pictures: Float[Tensor, "n 3 s s"], asked: Sequence[Sequence[Look]]) -> list[Sight]:
         which, grounds = self.backgrounds.find(pictures)
         known = Explanation(pictures, grounds)
+        long = 0
         for _ in range(ROUNDS):
-            if not self._find_more(known):
-                break
+            if not self._search(known, SHORT):
+                if long == LONG_ROUNDS or not self._search(known, LONG):
+                    break
+                long += 1
             self._fit_again(known)
             self._read(known, asked, doubtful=True)
         readings = self._read(known, asked)
@@ -90,11 +94,8 @@ class Eye:
 
     # --- finding more ---------------------------------------------------------------------------------------------
 
-    def _find_more(self, known: Explanation) -> bool:
-        """Add what explains most of what is left, after a short search or a long one; False when nothing does."""
-        return self._search(known, SHORT) or self._search(known, LONG)
-
     def _search(self, known: Explanation, effort: Effort) -> bool:
+        """Add what explains most of what is left; False when nothing does."""
         painted, covered = known.painted(), known.covered()
         there = different(known.pictures, painted, noise(known.pictures, known.grounds))
         unsure = there | (covered < 0.5)
