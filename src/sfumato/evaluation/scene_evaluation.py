@@ -121,7 +121,12 @@ def sprites_of(pipeline: Pipeline, path: Path | None = None) -> Pack:
     """
     told = load_lineage(pipeline.model.folder).get("scenes", {})
     whole = pack(path)
-    known = whole.first(int(told.get("concepts", len(whole.concepts))))
+    number = told.get("concepts", len(whole.concepts)) if isinstance(told, dict) else None
+    if not isinstance(number, int) or not 0 < number <= len(whole.concepts):
+        raise CheckpointError(
+            f"The model {pipeline.model.name} tells no number of concepts that {path or whole.origin} has: {told!r}."
+        )
+    known = whole.first(number)
     if told.get("sprites", known.fingerprint) not in (known.fingerprint, whole.fingerprint):
         raise CheckpointError(
             f"The model {pipeline.model.name} learned from other sprites than those of {path or whole.origin}. "
