@@ -54,3 +54,36 @@ def test_what_cannot_be_evaluated_is_one_clear_line(arguments, said, tmp_path, m
         main()
     assert left.value.code == 1
     assert said in capsys.readouterr().err
+
+
+def test_scenes_are_told_category_by_category_beside_their_ceilings(tmp_path, monkeypatch, capsys):
+    from sfumato.evaluation import scene_evaluation
+
+    both = {"seen": 0.95, "held_out": 0.9}
+    metrics = {
+        "model": {"name": "emoji"},
+        "pictures": 456,
+        "sprites": {"concepts": 150, "origin": "a font"},
+        "categories": {"single": {"seen": 1.0}, "binding": both},
+        "overall": both,
+        "ceilings": {"real": {"seen": 1.0, "held_out": 0.996}},
+        "variety": {"distance": 0.5, "places": 0.25},
+        "memory": {"made": 0.3, "closest": 0.2, "real": 0.31, "known": 4096},
+    }
+    asked = {}
+
+    def run(model, **settings):
+        asked.update(settings, model=model)
+        return scene_evaluation.Evaluated(metrics, tmp_path)
+
+    monkeypatch.setattr(scene_evaluation, "run", run)
+    arguments = ["evaluate", "emoji", "--scenes", "-n", "24", "--sprites", "pack.png"]
+    monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    assert (asked["model"], asked["count"], str(asked["sprites"])) == ("emoji", 24, "pack.png")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["single", "100.0%", "-"] in lines
+    assert ["overall", "95.0%", "90.0%"] in lines
+    assert ["real", "100.0%", "99.6%"] in lines
