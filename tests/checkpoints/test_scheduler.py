@@ -33,6 +33,7 @@ def test_tables_and_spacings_come_back(schedule, terminal, spacing):
 @pytest.mark.parametrize("spacing", ["trailing", "karras"])
 def test_flows_come_back(shift, spacing):
     read = from_config(to_config("flow", "velocity", shift, spacing))
+    assert from_config(to_config("flow", "velocity", shift, spacing, multistep=True)).process == read.process
     assert read.spacing == spacing
     if isinstance(shift, DynamicShift):
         assert read.dynamic_shift == shift

@@ -1,10 +1,14 @@
 """Training from scenes that are composed as they are asked for, by every network that a denoiser may be."""
 
+import diffusers
+import numpy as np
 import pytest
 import torch
 
 import sfumato
 from sfumato.data.scenes.sprites import shapes
+from sfumato.diffusion.levels import Level
+from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import RecipeError
 from sfumato.training.train import train
 
@@ -73,3 +77,20 @@ def test_words_that_learn_on_end_elsewhere_than_those_of_clip(sprites, tmp_path)
 def test_what_keeps_something_of_each_picture_takes_no_scenes(sprites, tmp_path):
     with pytest.raises(RecipeError, match="scenes"):
         train("scenes", tmp_path / "out", "cold", [f"data.sprites={str(sprites)!r}", "clip.steps=1"], quiet=True)
+
+
+def test_a_unet_that_learned_a_flow_opens_in_diffusers_and_paints_the_same(sprites, tmp_path):
+    flow = ["denoiser.process=flow", "denoiser.prediction=velocity", "upsampler.factor=1"]
+    ours = trained(tmp_path / "model", sprites, *flow)
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "model", safety_checker=None)
+    theirs.set_progress_bar_config(disable=True)
+    assert type(theirs.scheduler) is diffusers.DPMSolverMultistepScheduler
+    theirs.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(theirs.scheduler.config, solver_order=1)
+    theirs.scheduler.set_timesteps(3)
+    sigma = theirs.scheduler.sigmas[:-1].double()
+    times = ours.model.diffusion.process.time(Level(1 - sigma, sigma)).tolist()
+    settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "width": 16, "height": 16}
+    made = ours("two stars", seed=1, solver="euler", times=times, **settings).pictures[0]
+    noise = per_sample_noise([1])(torch.empty(1, ours.way.channels, 8, 8))
+    expected = theirs("two stars", latents=noise, **settings).images[0]
+    assert np.abs(np.asarray(made, dtype=float) - np.asarray(expected)).max() <= 2

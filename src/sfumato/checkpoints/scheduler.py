@@ -208,18 +208,33 @@ def to_config(
     spacing: str = "trailing",
     zero_terminal_snr: bool = False,
     experts: Sequence[float] = (),
+    multistep: bool = False,
 ) -> dict[str, Any]:
     """The configuration of a denoiser that we train: `process` is "flow" or a beta schedule's name.
 
     `shift` moves the process toward noise, so many times more of it beside the data at every time. It names a diffusers
-    scheduler that samples such a model; `experts`, the times at which denoisers hand over, is a word of ours. Raises
-    ValueError for a spacing that diffusers has no word for.
+    scheduler that samples such a model; a `multistep` one for flow is known to pipelines with a U-Net too. `experts`,
+    the times at which denoisers hand over, is a word of ours. Raises ValueError for a spacing that diffusers has no
+    word for.
     """
     ours = {"experts": list(experts)} if experts else {}
     flag = {name: flag for flag, name in reversed(FLAGS.items())}.get(spacing)
     if (flag is None and spacing not in (*SPACED, "leading+1")) or (process == "flow" and spacing in SPACED[1:]):
         raise ValueError(f"a scheduler's configuration has no word for the spacing {spacing!r}")
     switch = {flag: True} if flag else {}
+    if process == "flow" and multistep:
+        if isinstance(shift, DynamicShift):
+            raise ValueError("the shift of a multistep scheduler depends on no size")
+        return {
+            "_class_name": "DPMSolverMultistepScheduler",
+            "num_train_timesteps": 1000,
+            "prediction_type": "flow_prediction",
+            "use_flow_sigmas": True,
+            "flow_shift": shift,
+            "timestep_spacing": "trailing",
+            **switch,
+            **ours,
+        }
     if process == "flow":
         return {
             "_class_name": "FlowMatchEulerDiscreteScheduler",

@@ -63,7 +63,8 @@ class Objective(nn.Module):
 
 def config(plan: Denoiser) -> dict[str, Any]:
     """The scheduler's configuration of a denoiser trained by this plan."""
-    return scheduler.to_config(plan.process, plan.prediction, plan.shift, experts=plan.experts)
+    unet = plan.network == "unet"
+    return scheduler.to_config(plan.process, plan.prediction, plan.shift, experts=plan.experts, multistep=unet)
 
 
 def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
