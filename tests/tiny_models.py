@@ -258,7 +258,7 @@ def inpaint_deep(folder):
     return inpaint(folder, **deep())
 
 
-def upscale(folder):
+def upscale(folder, **more):
     """The upscaler by four: it sees the small picture and how noisy that is."""
     parts = stable_2(folder).components
     parts.pop("image_encoder")
@@ -267,11 +267,15 @@ def upscale(folder):
         | {
             "vae": vae(block_out_channels=(8, 8, 16), down_block_types=("DownEncoderBlock2D",) * 3,
                        up_block_types=("UpDecoderBlock2D",) * 3),
-            "unet": unet(in_channels=7, num_class_embeds=1000, cross_attention_dim=40),
+            "unet": unet(in_channels=7, num_class_embeds=1000, cross_attention_dim=40, **more),
         },
         low_res_scheduler=diffusers.DDPMScheduler(beta_schedule="scaled_linear", beta_start=1e-4, beta_end=0.02),
         max_noise_level=350,
     )  # fmt: skip
+
+
+def upscale_deep(folder):
+    return upscale(folder, **deep(only_cross_attention=(True, True, False)))
 
 
 def sd3(folder, *, with_t5=True, **more):
@@ -408,7 +412,7 @@ def lcm(folder):
     return diffusers.LatentConsistencyModelPipeline(**parts | more, requires_safety_checker=False)
 
 
-def doubler(folder):
+def doubler(folder, **more):
     """The latent upscaler by two: a U-Net of k-diffusion, which sees small latents beside the noisy ones."""
     tokenizer = clip_tokenizer(folder)
     down = ("KDownBlock2D", "KCrossAttnDownBlock2D", "KCrossAttnDownBlock2D")
@@ -429,6 +433,7 @@ def doubler(folder):
         timestep_post_act="gelu",
         cross_attention_norm="layer_norm",
         time_cond_proj_dim=128 + 32,
+        **more,
     )
     return diffusers.StableDiffusionLatentUpscalePipeline(
         vae=vae(),
@@ -439,6 +444,10 @@ def doubler(folder):
             beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type="original_sample"
         ),
     )
+
+
+def doubler_deep(folder):
+    return doubler(folder, layers_per_block=2)
 
 
 def controlnet(unet, **more):

@@ -234,12 +234,12 @@ def test_several_adapters_and_pictures_are_followed_each_by_its_scale_as_in_diff
 # --- the upscaler -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("negative", ["", NEGATIVE])
-def test_a_picture_is_doubled_as_in_diffusers(saved, monkeypatch, negative):
+@pytest.mark.parametrize(("name", "negative"), [("doubler", ""), ("doubler", NEGATIVE), ("doubler_deep", NEGATIVE)])
+def test_a_picture_is_doubled_as_in_diffusers(saved, monkeypatch, name, negative):
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution as Posterior
 
     monkeypatch.setattr(Posterior, "sample", lambda self, generator=None: self.mode())
-    theirs, folder = saved("doubler")
+    theirs, folder = saved(name)
     theirs.set_progress_bar_config(disable=True)
     ours, picture = Pipeline.load(folder, device="cpu"), photo(0, 16, 24)
     plan = ours.requests(

@@ -187,8 +187,9 @@ def test_a_masked_part_is_painted_anew_as_in_diffusers(saved, surely, name):
         ours(PROMPT)
 
 
-def test_a_small_picture_is_enlarged_four_times_as_in_diffusers(saved, monkeypatch):
-    theirs, folder = saved("upscale")
+@pytest.mark.parametrize("name", ["upscale", "upscale_deep"])
+def test_a_small_picture_is_enlarged_four_times_as_in_diffusers(saved, monkeypatch, name):
+    theirs, folder = saved(name)
     ours, picture = Pipeline.load(folder, device="cpu"), photo(16, 12)
     noise, low = (
         per_sample_noise([3])(torch.empty(1, 4, 12, 16)),
