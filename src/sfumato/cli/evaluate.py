@@ -11,6 +11,7 @@ from sfumato.cli.generate import DeviceOption, warnings_told
 
 if TYPE_CHECKING:
     from sfumato.evaluation.comparison import Comparison
+    from sfumato.evaluation.scene_evaluation import Evaluated
 
 
 def evaluate(
@@ -24,7 +25,12 @@ def evaluate(
     scenes: Annotated[
         bool, typer.Option("--scenes", help="Instead: composed scenes whose contents are known, judged exactly.")
     ] = False,
-    count: Annotated[int | None, typer.Option("-n", "--count", min=4, help="How many pictures are made.")] = None,
+    sprites: Annotated[
+        Path | None, typer.Option(help="With --scenes: the pack of sprites that it learned from; else the font's.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=4, help="How many pictures; with --scenes, in each category.")
+    ] = None,
     features: Annotated[
         str, typer.Option(help='Who looks at them: "ours", or the folder of a model, a CLIP or a DINOv2.')
     ] = "ours",
@@ -41,9 +47,21 @@ def evaluate(
 ) -> None:
     """Measure a model: its pictures for the captions of data, beside the real ones."""
     if scenes:
-        from sfumato.evaluation.scene_benchmark import run
+        from sfumato.evaluation.scene_evaluation import run
 
-        run(model, count=count, seed=seed, steps=steps, guidance=guidance, out=out, device=device, quiet=quiet)
+        with warnings_told():
+            judged = run(
+                model,
+                sprites=sprites,
+                count=count,
+                seed=seed,
+                steps=steps,
+                guidance=guidance,
+                out=out,
+                device=device,
+                quiet=quiet,
+            )
+        _show_scenes(judged)
         return
     from sfumato.evaluation.comparison import compare
 
@@ -84,4 +102,28 @@ def _show(done: Comparison) -> None:
         markup=False,
     )
     console.print(table)
+    console.print(done.folder, markup=False)
+
+
+def _show_scenes(done: Evaluated) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    told = done.metrics
+    table = Table("scenes", "seen", "held out", box=None, pad_edge=False)
+    rows = {**told["categories"], "overall": told["overall"], **{f"  {k}": v for k, v in told["ceilings"].items()}}
+    for name, shares in rows.items():
+        table.add_row(name, *(f"{shares[kind]:.1%}" if kind in shares else "-" for kind in ("seen", "held_out")))
+    console = Console(highlight=False, soft_wrap=True)
+    sprites, differs, memory = told["sprites"], told["variety"], told["memory"]
+    console.print(
+        f"{told['model']['name']}: {told['pictures']} scenes of {sprites['concepts']} concepts ({sprites['origin']})",
+        markup=False,
+    )
+    console.print(table)
+    console.print(f"from seed to seed: distance {differs['distance']:.3f}, places {differs['places']:.2f} sides apart")
+    console.print(
+        f"nearest of {memory['known']} training scenes: median {memory['made']:.3f}, least {memory['closest']:.3f}; "
+        f"of fresh real scenes {memory['real']:.3f}"
+    )
     console.print(done.folder, markup=False)

@@ -1,0 +1,68 @@
+"""The benchmark of scenes: what it asks, how it scores, and what it writes."""
+
+import json
+
+import pytest
+import torch
+
+from sfumato.data.scenes.held_out import is_held_out
+from sfumato.data.scenes.language import Language
+from sfumato.data.scenes.sprites import shapes
+from sfumato.data.scenes.stream import Scenes
+from sfumato.evaluation.scene_benchmark import HELD_OUT, SEEN, judge, questions, real_scenes, scores
+from sfumato.evaluation.scene_evaluation import run
+from sfumato.evaluation.scene_variety import memorised, variety
+from sfumato.evaluation.seeing.finding import Eye
+
+
+@pytest.fixture(scope="module")
+def pack():
+    return shapes()
+
+
+def test_questions_are_seeded_and_held_out_ones_hold_what_training_never_shows(pack):
+    language = Language(pack.concepts)
+    asked = questions(language, 3, seed=5)
+    assert asked == questions(language, 3, seed=5)
+    assert asked != questions(language, 3, seed=6)
+    assert all(is_held_out(one.description, language.names) == one.held_out for one in asked)
+    assert not any(one.held_out for one in asked if one.category == "single")
+    assert len({one.seed for one in asked}) == len(asked)
+
+
+def test_real_scenes_score_highest_and_empty_pictures_nothing(pack):
+    asked, eye = questions(Language(pack.concepts), 1), Eye(pack)
+    real = scores(list(judge(asked, real_scenes(asked, pack), eye, pack)))
+    assert set(real["overall"]) == {SEEN, HELD_OUT}
+    assert min(real["overall"].values()) >= 0.85
+    nothing = list(judge(asked[:3], lambda prompts, seeds: torch.ones(len(seeds), 3, 64, 64), eye, pack))
+    assert scores(nothing)["overall"] == {SEEN: 0}
+    told = nothing[0].told(pack)
+    assert json.loads(json.dumps(told))["faults"] == list(nothing[0].faults)
+
+
+def test_variety_is_nothing_for_the_same_picture_again_and_a_copy_is_noticed(pack):
+    stream, eye = Scenes(pack, seed=0), Eye(pack)
+    asked = [one for one in questions(Language(pack.concepts), 1) if one.category == "single"]
+    make = real_scenes(asked, pack)
+    picture = make([""], [asked[0].seed])
+    again = torch.cat([picture, picture])[None]
+    same = variety(again, [eye(again[0])])
+    assert same.distance == pytest.approx(0, abs=1e-3)
+    assert same.places == pytest.approx(0, abs=1e-3)
+    from sfumato.data.scenes.compose import compose
+
+    copy = compose([stream.scene(7)], pack, 64)
+    assert memorised(copy, stream, 32).closest < 0.05
+    assert memorised(copy, Scenes(pack, seed=1), 32).closest > 0.1
+
+
+def test_a_model_of_something_else_is_told_what_is_wrong_with_each_picture(tmp_path, monkeypatch):
+    monkeypatch.setenv("SFUMATO_EMOJI_FONT", "")
+    monkeypatch.setattr("sfumato.data.scenes.sprites.find_font", lambda: None)
+    with pytest.warns(UserWarning, match="never saw these words"):
+        done = run("digits", count=1, steps=1, out=tmp_path, device="cpu", quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "faults.jsonl").read_text().splitlines()]
+    assert len(lines) == done.metrics["pictures"] == len(list((tmp_path / "pictures").glob("*.png")))
+    assert done.metrics == json.loads((tmp_path / "scenes.json").read_text())
+    assert done.metrics["ceilings"]["real"]["seen"] > done.metrics["overall"]["seen"]
