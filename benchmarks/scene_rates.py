@@ -19,13 +19,13 @@ from sfumato.training.stage import Draw, Stage
 from sfumato.training.state import State
 from sfumato.training.team import Team
 
-WARM, TIMED, LOOKED_AT = 10, 40, 5  # steps
+LOOKED_AT = 5  # steps under the profiler
 ROWS = 30  # of the profiler's table
 SIDE = {"cuda": 8192, "cpu": 1024}  # of the matrices whose product is the measure
 
 
-def profiled(stage: Stage, recipe: Recipe, team: Team, table: Path | None) -> dict[str, Any]:
-    """The share of the measured matrix rate, with what was counted and timed; the profiler's table is left or printed.
+def profiled(stage: Stage, recipe: Recipe, team: Team, count: int, table: Path | None) -> dict[str, Any]:
+    """The share of the measured matrix rate over `count` steps, with what was counted and timed; the profiler's table is left or printed.
 
     *Work* is counted once, on the networks as they are written: forward and backward passes of the denoiser and of the
     words that learn with it; what optimisers do; what makes a batch, the encoding of pictures above all.
@@ -51,9 +51,9 @@ def profiled(stage: Stage, recipe: Recipe, team: Team, table: Path | None) -> di
         return (time.perf_counter() - began) / count
 
     with Ahead(make, plan.steps, AHEAD if team.device.type == "cuda" else 0, team.device) as ahead:
-        steps(WARM, ahead)
-        seconds = steps(TIMED, ahead)
-        share_waited = waited / (seconds * TIMED)
+        steps(1 + count // 4, ahead)  # compiled, and warm
+        seconds = steps(count, ahead)
+        share_waited = waited / (seconds * count)
         kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (team.device.type == "cuda")
         with profile(activities=kinds) as looked:
             steps(LOOKED_AT, ahead)

@@ -29,6 +29,7 @@ import torch
 from scene_peer import train_peer
 from scene_rates import profiled
 from scene_scores import Judge, Shown, Watch
+from sfumato import __version__
 from sfumato.checkpoints.files import read_json, write_json
 from sfumato.data.tokens import Tokenizer
 from sfumato.progress import Progress
@@ -64,7 +65,7 @@ def main() -> None:
             seconds = {"setup": once(out / "setup.json", time.monotonic() - began)}
             seconds |= {name: trained(name, workshop) for name in BEFORE}
             if given.profile:
-                told = profiled(builder("denoiser", workshop)(recipe), recipe, team, given.table)
+                told = profiled(builder("denoiser", workshop)(recipe), recipe, team, given.profile, given.table)
             elif given.peer:
                 told = shown_peer(workshop, given, seconds)
             else:
@@ -96,7 +97,7 @@ def asked() -> argparse.Namespace:
     arguments.add_argument("--guidance", type=float, help="of the making; else the model's own")
     arguments.add_argument("--peer", type=float, metavar="SECONDS", help="train a plain U-Net of diffusers for so long")
     arguments.add_argument("--rate", type=float, default=1e-4, help="of the peer's learning")
-    arguments.add_argument("--profile", action="store_true")
+    arguments.add_argument("--profile", type=int, nargs="?", const=40, metavar="STEPS", help="steps that are timed")
     arguments.add_argument("--table", type=Path, help="where the profiler's table goes; else it is printed")
     return arguments.parse_args()
 
@@ -170,7 +171,7 @@ def machine(team: Team) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "cuda": str(torch.version.cuda)}
+    found = {"sfumato": __version__, "python": platform.python_version(), "cuda": str(torch.version.cuda)}
     for name in PACKAGES:
         try:
             found[name] = version(name)
