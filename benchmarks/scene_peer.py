@@ -74,19 +74,20 @@ def unet_of(size: int, channels: int, side: int, width: int) -> Any:
     """One of two resolutions with about so many parameters, attending to states of a width."""
     from diffusers import UNet2DConditionModel
 
-    def build(wide: int) -> Any:
+    def build(widths: tuple[int, int]) -> Any:
         return UNet2DConditionModel(
             sample_size=side,
             in_channels=channels,
             out_channels=channels,
-            block_out_channels=(wide, 2 * wide),
+            block_out_channels=widths,
             down_block_types=("CrossAttnDownBlock2D",) * 2,
             up_block_types=("CrossAttnUpBlock2D",) * 2,
             cross_attention_dim=width,
         )
 
-    def distance(wide: int) -> int:
+    def distance(widths: tuple[int, int]) -> int:
         with torch.device("meta"):
-            return abs(sum(parameter.numel() for parameter in build(wide).parameters()) - size)
+            return abs(sum(parameter.numel() for parameter in build(widths).parameters()) - size)
 
-    return build(min(range(32, 513, 32), key=distance))
+    doubled = ((wide, 2 * wide + more) for wide in range(64, 385, 32) for more in (0, -32, 32))
+    return build(min(doubled, key=distance))

@@ -25,10 +25,11 @@ SIDE = {"cuda": 8192, "cpu": 1024}  # of the matrices whose product is the measu
 
 
 def profiled(stage: Stage, recipe: Recipe, team: Team, count: int, table: Path | None) -> dict[str, Any]:
-    """The share of the measured matrix rate over `count` steps, with what was counted and timed; the profiler's table is left or printed.
+    """The share of the measured matrix rate over `count` steps, with what was counted and timed.
 
-    *Work* is counted once, on the networks as they are written: forward and backward passes of the denoiser and of the
-    words that learn with it; what optimisers do; what makes a batch, the encoding of pictures above all.
+    The profiler's table is left in a file, or printed. Work is counted once, on the networks as they are written:
+    forward and backward passes of the denoiser and of the words that learn with it; what optimisers do; what makes a
+    batch, the encoding of pictures above all.
     """
     plan = recipe.denoiser
     state = State(stage.objective, build(stage.objective, plan), Average(stage.objective, plan.ema))
