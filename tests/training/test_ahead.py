@@ -35,7 +35,8 @@ def test_some_are_made_while_nothing_is_taken_and_none_beyond_the_last():
         return batch(step, attempt)
 
     with Ahead(noted, last=3, count=5) as ahead:
-        ahead.take(0, 0)
+        ahead.take(0, 0)  # alone
+        ahead.take(1, 0)
         assert third.wait(10)
     assert sorted(made) == [0, 1, 2]
 
@@ -50,3 +51,17 @@ def test_what_goes_wrong_is_told_when_the_batch_is_taken():
         ahead.take(0, 0)
         with pytest.raises(ValueError, match="no picture"):
             ahead.take(1, 0)
+
+
+def test_the_first_is_made_before_any_other_is_begun():
+    made = []
+
+    def noted(step, attempt):
+        made.append((step, threading.current_thread()))
+        return batch(step, attempt)
+
+    with Ahead(noted, last=9, count=3) as ahead:
+        ahead.take(4, 0)
+        assert made == [(4, threading.main_thread())]
+        ahead.take(5, 0)
+    assert threading.main_thread() not in {thread for _, thread in made[1:]}

@@ -50,7 +50,7 @@ class BetaTable:
         table = self.log_alphas.to(level.alpha.device)
         # log alpha of the variance-preserving level with the same ratio alpha / sigma, accurate at both ends
         alpha, sigma = level.alpha.double(), level.sigma.double()
-        log_alpha = (alpha / torch.hypot(alpha, sigma)).log().clamp(table[-1].item(), 0)
+        log_alpha = (alpha / torch.hypot(alpha, sigma)).log().clamp(max=0).maximum(table[-1])
         row = torch.searchsorted(-table, -log_alpha.contiguous(), right=True).clamp(1, len(self)) - 1
         into = torch.where(
             table[row + 1].isinf(),

@@ -54,7 +54,7 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
     def make(step: int, attempt: int) -> Batch:
         return stage.batch(Draw(seed, name, step, plan.batch, team, attempt))
 
-    ahead = Ahead(make, plan.steps, AHEAD if team.device.type == "cuda" else 0)
+    ahead = Ahead(make, plan.steps, AHEAD if team.device.type == "cuda" else 0, team.device)
     with stopping() as stop, closing(run), ahead:
         while state.step < plan.steps:
             gauge.add(advance(state, model, ahead.take(state.step, state.attempt), plan, team))

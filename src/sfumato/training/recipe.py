@@ -41,6 +41,7 @@ class Data(Table):
     licence: str = "unknown"  # of the pictures
     scenes: Count = 1_000_000  # how many there are of them, where they are composed
     concepts: Count = 600  # the first so many of the sprites' concepts, of which scenes are composed
+    language: Literal["full", "narrow"] = "full"  # what they may show: everything, or a little of it for comparisons
     grid: Annotated[int, Field(ge=0)] = 0  # cells a side to which things are moved and sized; 0 for anywhere
     sprites: str = ""  # a saved pack of them; else what the system's font draws
 

@@ -40,7 +40,8 @@ def open_store(data: str | Path, recipe: Recipe, cache: Path, team: Team, progre
 def _scenes(recipe: Recipe, team: Team) -> SceneStore:
     sprites = pack(Path(recipe.data.sprites) if recipe.data.sprites else None).first(recipe.data.concepts)
     workers = min(WORKERS, (os.cpu_count() or 1) - 1) if team.device.type == "cuda" else 0
-    return SceneStore(sprites, recipe.data.scenes, recipe.seed, team.device, workers, recipe.data.grid)
+    data = recipe.data
+    return SceneStore(sprites, data.scenes, recipe.seed, team.device, workers, data.language, data.grid)
 
 
 def _prepared(data: str | Path, recipe: Recipe, cache: Path, progress: Progress) -> Store:
@@ -64,7 +65,8 @@ def facts_of(data: str | Path, store: AnyStore, stated: Data) -> dict[str, Any]:
     """What a model's `sfumato.json` says of them."""
     source, licence, scenes = Path(data).name, stated.licence, {}
     if isinstance(store, SceneStore):
-        scenes = {"scenes": {"concepts": len(store.pack.concepts), "sprites": store.pack.fingerprint}}
+        told = {"concepts": len(store.pack.concepts), "sprites": store.pack.fingerprint, "language": stated.language}
+        scenes = {"scenes": told}
         licence = store.pack.origin if licence == "unknown" else licence
     elif str(data) == "digits" and licence == "unknown":
         licence = digits.LICENCE

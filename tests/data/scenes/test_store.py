@@ -1,5 +1,7 @@
 """Scenes as a data set."""
 
+import multiprocessing
+
 import pytest
 import torch
 
@@ -33,6 +35,23 @@ def test_other_seeds_and_counts_are_other_data(store):
     others = [SceneStore(shapes(), 500, seed=1), SceneStore(shapes(), 499), SceneStore(shapes().first(20), 500)]
     assert len({one.fingerprint for one in (store, *others)}) == 4
     assert SceneStore(shapes(), 500).fingerprint == store.fingerprint
+
+
+def test_a_narrow_language_is_other_data_and_says_no_more_than_it_may():
+    narrow = SceneStore(shapes(), 500, language="narrow")
+    assert narrow.fingerprint != SceneStore(shapes(), 500).fingerprint
+    described = [narrow.scenes.scene(number).description for number in range(200)]
+    assert max(group.count for one in described for group in one.groups) == 4
+    assert all(group.colour is None for one in described for group in one.groups)
+
+
+def test_workers_outlive_signals_that_ask_the_training_to_stop(store):
+    numbers = torch.arange(70)
+    with SceneStore(shapes(), 500, workers=1) as theirs:
+        theirs.captions(numbers[:1])
+        for process in multiprocessing.active_children():
+            process.terminate()
+        assert theirs.captions(numbers) == store.captions(numbers)
 
 
 def test_workers_draw_the_same_scenes(store):

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from sfumato.data.scenes.colours import BACKGROUNDS, TINTS
 from sfumato.data.scenes.concepts import ROLES, Concept
@@ -24,6 +25,15 @@ WEIGHTS = {
     "size": 6,
     "relation": 12,
     "background": 5,
+}
+# What may be said besides everything: a small language, with which trainings are compared.
+LANGUAGES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "narrow": {
+        "weights": {name: WEIGHTS[name] for name in ("single", "two", "counting", "position", "background")},
+        "most": 4,
+        "mixing": 0.0,
+    },
 }
 ATTEMPTS = 2000  # before a category is said to hold nothing that is (or is not) held out
 LONGEST_ROW = 5
@@ -93,6 +103,11 @@ class Language:
             raise DataError(f"there is no category {min(unknown)!r}; the categories are {', '.join(CATEGORIES)}")
         if not 1 <= self.most <= 9:
             raise DataError(f"scenes count from 1 to 9, so the largest count cannot be {self.most}")
+
+    @classmethod
+    def named(cls, name: str, concepts: Sequence[Concept]) -> Language:
+        """One of `LANGUAGES`, with some concepts."""
+        return cls(concepts, **LANGUAGES[name])
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from sfumato.data.report import Report
 from sfumato.data.scenes.compose import Layers, compose, pack_scenes
+from sfumato.data.scenes.language import Language
 from sfumato.data.scenes.phrases import vocabulary
 from sfumato.data.scenes.sprites import Pack
 from sfumato.data.scenes.stream import Scenes
@@ -41,6 +48,7 @@ class SceneStore:
         seed: of the stream.
         device: where pictures are composed.
         workers: processes that draw scenes ahead of their composition; 0 draws them here.
+        language: what may be described, one of `LANGUAGES`.
         grid: cells a side to which things are moved and sized; 0 for anywhere.
     """
 
@@ -51,11 +59,15 @@ class SceneStore:
         seed: int = 0,
         device: torch.device | str = "cpu",
         workers: int = 0,
+        language: str = "full",
         grid: int = 0,
     ) -> None:
         self.pack, self.count, self.device = pack, count, torch.device(device)
-        self.scenes, self.report = Scenes(pack, seed, grid=grid, strangers=STRANGERS), Report()
-        description = f"scenes {FORMAT} {pack.fingerprint} {seed} {count} {grid}"
+        self.scenes = Scenes(
+            pack, seed, language=Language.named(language, pack.concepts), grid=grid, strangers=STRANGERS
+        )
+        self.report = Report()
+        description = f"scenes {FORMAT} {pack.fingerprint} {seed} {count} {language} {grid}"
         self.fingerprint = hashlib.sha256(description.encode()).hexdigest()
         self._workers = _started(self.scenes, workers) if workers else None
         self._drawn = functools.lru_cache(maxsize=8)(self._draw)  # the captions of a batch are asked for after it
@@ -85,7 +97,7 @@ class SceneStore:
 
     def texts(self) -> Iterator[str]:
         """What a tokenizer should know: many captions, and every word that captions may hold."""
-        known = Scenes(self.pack, self.scenes.seed)
+        known = Scenes(self.pack, self.scenes.seed, language=self.scenes.language)
         yield from (known.caption(number) for number in range(min(SPOKEN, self.count)))
         yield from sorted(vocabulary(self.pack.concepts))
 
@@ -94,7 +106,8 @@ class SceneStore:
             return _draw(self.scenes, numbers)
         pieces = [numbers[start : start + PIECE] for start in range(0, len(numbers), PIECE)]
         drawn = list(self._workers.map(_draw_there, pieces))
-        return Drawn(Layers.joined([one.layers for one in drawn]), [text for one in drawn for text in one.captions])
+        layers = [Layers(*map(torch.from_numpy, arrays)) for arrays, _ in drawn]
+        return Drawn(Layers.joined(layers), [text for _, captions in drawn for text in captions])
 
 
 def _draw(scenes: Scenes, numbers: Sequence[int]) -> Drawn:
@@ -114,10 +127,22 @@ def _started(scenes: Scenes, workers: int) -> ProcessPoolExecutor:
 
 
 def _begin(scenes: Scenes) -> None:
+    """A signal to the whole group of processes is for the one that trains, which needs them until it has stopped."""
     global _theirs
     _theirs = scenes
     torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
-def _draw_there(numbers: Sequence[int]) -> Drawn:
-    return _draw(_theirs, numbers)
+def _leave_with(parent: BaseProcess) -> None:
+    """End this process when the one that began it was killed."""
+    parent.join()
+    os._exit(0)
+
+
+def _draw_there(numbers: Sequence[int]) -> tuple[list[np.ndarray], list[str]]:
+    """Plain arrays: tensors would travel through shared memory, one file each."""
+    layers, captions = _draw(_theirs, numbers)
+    return [getattr(layers, each.name).numpy() for each in fields(layers)], captions

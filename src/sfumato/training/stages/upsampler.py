@@ -100,7 +100,7 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
         some = workshop.example_indices(8)
         seen = looked_at(some).to(team.device)
         made = last(upsample(unet, diffusion, seen, factor, per_sample_noise(range(len(seen)))))
-        rows = torch.cat([enlarge(seen, factor).cpu(), made.cpu(), store.batch(some, small * factor)])
+        rows = torch.cat([enlarge(seen, factor).cpu(), made.cpu(), store.batch(some, small * factor).cpu()])
         return grid([to_image(picture) for picture in rows], columns=len(some))
 
     def finish() -> dict[str, Any]:
