@@ -121,7 +121,7 @@ def test_a_checkpoint_is_slimmed_as_far_as_it_must(training, tmp_path):
     room = 10**6
     for form in ("both", "average", "bytes"):
         assert parcels.pack(folder, tmp_path / "out", total=room) == form
-        room = sum(path.stat().st_size for path in (tmp_path / "out").iterdir()) - 1
+        room = int(0.97 * sum(path.stat().st_size for path in (tmp_path / "out").iterdir()))
     with pytest.raises(parcels.DoesNotFit, match=r"does not fit.*both.*average.*bytes"):
         parcels.pack(folder, tmp_path / "out", total=room)
     assert parcels.unpack(tmp_path / "out", tmp_path / "there"), "what was packed last is whole"
