@@ -79,3 +79,25 @@ def test_captions_of_one_class_mean_the_same_and_each_is_chosen():
     assert {captions.texts[i] for i in chosen[0::3]} == {"a", "b"}
     assert {captions.texts[i] for i in chosen[1::3]} == {"c"}
     assert {captions.texts[i] for i in chosen[2::3]} == {"b", "d"}
+
+
+def test_what_holds_at_one_size_lies_over_the_rest_and_settings_over_both(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'size = "small"\n[denoiser]\nsteps = 9\nbatch = 8\n[at.tiny.denoiser]\nsteps = 3\n[at.tiny.data]\nconcepts = 5\n'
+    )
+    small, tiny = recipes.load(path), recipes.load(path, size="tiny")
+    assert (small.size, small.denoiser.steps, small.data.concepts) == ("small", 9, 600)
+    assert (tiny.size, tiny.denoiser.steps, tiny.denoiser.batch, tiny.data.concepts) == ("tiny", 3, 8, 5)
+    assert recipes.load(path, ["denoiser.steps=1"], "tiny").denoiser.steps == 1
+    path.write_text("[at.huge]\n")
+    with pytest.raises(RecipeError, match="'at'"):
+        recipes.load(path)
+    with pytest.raises(RecipeError, match="size"):
+        recipes.load("scenes", size="huge")
+
+
+def test_scenes_are_learned_at_every_size_by_networks_that_fit_it():
+    assert recipes.load("scenes").denoiser.network != "unet"
+    tiny = recipes.load("scenes", size="tiny").denoiser
+    assert (tiny.network, tiny.layers) == ("unet", 1)
