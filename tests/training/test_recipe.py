@@ -83,9 +83,8 @@ def test_captions_of_one_class_mean_the_same_and_each_is_chosen():
 
 def test_what_holds_at_one_size_lies_over_the_rest_and_settings_over_both(tmp_path):
     path = tmp_path / "own.toml"
-    path.write_text(
-        'size = "small"\n[denoiser]\nsteps = 9\nbatch = 8\n[at.tiny.denoiser]\nsteps = 3\n[at.tiny.data]\nconcepts = 5\n'
-    )
+    tables = {"denoiser": "steps = 9\nbatch = 8", "at.tiny.denoiser": "steps = 3", "at.tiny.data": "concepts = 5"}
+    path.write_text('size = "small"\n' + "\n".join(f"[{name}]\n{values}" for name, values in tables.items()))
     small, tiny = recipes.load(path), recipes.load(path, size="tiny")
     assert (small.size, small.denoiser.steps, small.data.concepts) == ("small", 9, 600)
     assert (tiny.size, tiny.denoiser.steps, tiny.denoiser.batch, tiny.data.concepts) == ("tiny", 3, 8, 5)
