@@ -100,3 +100,8 @@ def test_scenes_are_learned_at_every_size_by_networks_that_fit_it():
     assert recipes.load("scenes").denoiser.network != "unet"
     tiny = recipes.load("scenes", size="tiny").denoiser
     assert (tiny.network, tiny.layers) == ("unet", 1)
+
+
+def test_words_learn_on_with_one_denoiser_alone():
+    with pytest.raises(RecipeError, match="train_words"):
+        recipes.load("experts", ["denoiser.train_words=true"])

@@ -133,6 +133,8 @@ class Denoiser(Noising):
     def _experts_stand_in_order(self) -> Denoiser:
         if any(late <= early for early, late in pairwise(self.experts)):
             raise ValueError(f"the times of experts grow from clean to noise, unlike {list(self.experts)}")
+        if self.experts and self.train_words:
+            raise ValueError("experts share the words of one text encoder: train_words is for a single denoiser")
         return self
 
 
