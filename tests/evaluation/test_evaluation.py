@@ -21,9 +21,13 @@ def halves(tmp_path_factory):
     return prepare("digits", 16, cache, split="train"), prepare("digits", 16, cache, split="test")
 
 
-def test_a_judge_of_digits_knows_digits_it_never_saw(halves):
-    known, held_out = halves
-    judge = train_judge(known, size=16, steps=250)
+@pytest.fixture(scope="module")
+def judge(halves):
+    return train_judge(halves[0], size=16, steps=250)
+
+
+def test_a_judge_of_digits_knows_digits_it_never_saw(halves, judge):
+    _, held_out = halves
     real = held_out.batch(torch.arange(len(held_out)))
     assert judge.accuracy(real, held_out.labels) >= 0.97
     assert judge.accuracy(real, held_out.labels[::-1]) < 0.5
@@ -57,21 +61,20 @@ def recognised(pipeline, judge, each, **settings):
     return judge.accuracy(from_images(made), [word for word in WORDS for _ in range(each)])
 
 
-def test_the_embedded_model_writes_the_digits_it_is_asked_for(halves):
-    judge = train_judge(halves[0], size=16, steps=250)
+def test_the_embedded_model_writes_the_digits_it_is_asked_for(judge):
     assert recognised(Pipeline.load("digits", device="cpu"), judge, 10, num_inference_steps=10) >= 0.95
 
 
 @pytest.mark.slow
-def test_the_digits_recipe_trains_from_zero_in_ten_minutes_to_digits_that_are_recognised(halves, tmp_path):
+def test_the_digits_recipe_trains_from_zero_in_ten_minutes_to_digits_that_are_recognised(judge, tmp_path):
     began = time.monotonic()
     pipeline = Pipeline.load(train("digits", tmp_path / "model"), device="cpu")
     assert time.monotonic() - began < 600  # on two cores with nothing else running
-    assert recognised(pipeline, train_judge(halves[0], size=16, steps=250), 100) >= 0.95
+    assert recognised(pipeline, judge, 100) >= 0.95
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["pixels", "experts", "cascade"])
-def test_another_way_to_a_picture_trains_from_zero_to_digits_that_are_recognised(halves, tmp_path, recipe):
+def test_another_way_to_a_picture_trains_from_zero_to_digits_that_are_recognised(judge, tmp_path, recipe):
     pipeline = Pipeline.load(train("digits", tmp_path / "model", recipe), device="cpu")
-    assert recognised(pipeline, train_judge(halves[0], size=16, steps=250), 50) >= 0.9
+    assert recognised(pipeline, judge, 50) >= 0.9
