@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,39 +46,19 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Measure a model: its pictures for the captions of data, beside the real ones."""
+    asked: dict[str, Any] = {"count": count, "seed": seed, "steps": steps, "guidance": guidance}
+    asked |= {"out": out, "device": device, "quiet": quiet}
     if scenes:
         from sfumato.evaluation.scene_evaluation import run
 
         with warnings_told():
-            judged = run(
-                model,
-                sprites=sprites,
-                count=count,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                out=out,
-                device=device,
-                quiet=quiet,
-            )
+            judged = run(model, sprites=sprites, **asked)
         _show_scenes(judged)
         return
     from sfumato.evaluation.comparison import compare
 
     with warnings_told():
-        done = compare(
-            model,
-            data,
-            training,
-            count,
-            features,
-            out,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            device=device,
-            quiet=quiet,
-        )
+        done = compare(model, data, training, features=features, **asked)
     _show(done)
 
 

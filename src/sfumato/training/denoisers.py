@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from sfumato.errors import RecipeError
@@ -43,12 +45,7 @@ def new_denoiser(plan: Denoiser, size: Size, channels: int, side: int, hearing: 
 def _pixart(channels: int, side: int, width: int, layers: int, hearing: Hearing) -> nn.Module:
     """Attention to words beside that of patches to one another; one modulation for all blocks."""
     config = PixArtConfig(
-        sample_size=side,
-        in_channels=channels,
-        out_channels=channels,
-        num_layers=layers,
-        num_attention_heads=width // HEAD,
-        attention_head_dim=HEAD,
+        **_of_patches(channels, side, width, layers),
         cross_attention_dim=width,
         caption_channels=hearing.width,
         interpolation_scale=1,
@@ -60,12 +57,7 @@ def _pixart(channels: int, side: int, width: int, layers: int, hearing: Hearing)
 def _sd3(channels: int, side: int, width: int, layers: int, hearing: Hearing) -> nn.Module:
     """Patches and words look at one another, each with weights of its own."""
     config = SD3Config(
-        sample_size=side,
-        in_channels=channels,
-        out_channels=channels,
-        num_layers=layers,
-        num_attention_heads=width // HEAD,
-        attention_head_dim=HEAD,
+        **_of_patches(channels, side, width, layers),
         caption_projection_dim=width,
         joint_attention_dim=hearing.width,
         pooled_projection_dim=hearing.pooled_width,
@@ -73,6 +65,18 @@ def _sd3(channels: int, side: int, width: int, layers: int, hearing: Hearing) ->
         qk_norm="rms_norm",
     )
     return SD3Transformer(config)
+
+
+def _of_patches(channels: int, side: int, width: int, layers: int) -> dict[str, Any]:
+    """What the configurations of transformers of patches have in common."""
+    return {
+        "sample_size": side,
+        "in_channels": channels,
+        "out_channels": channels,
+        "num_layers": layers,
+        "num_attention_heads": width // HEAD,
+        "attention_head_dim": HEAD,
+    }
 
 
 def _flux(channels: int, side: int, width: int, layers: int, hearing: Hearing) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from sfumato.checkpoints.folder import load_part
-from sfumato.networks.clip import TextEncoder
+from sfumato.networks.clip import TextEncoder, TextStates
 from sfumato.pipelines.condition import Condition
 from sfumato.training.kept import kept
 from sfumato.training.stage import Workshop
@@ -47,17 +47,26 @@ def remembered(workshop: Workshop) -> Hearing:
 
 def states_of(workshop: Workshop) -> Float[Tensor, "n t d"]:
     """The text states of all captions, and last of the empty prompt; computed once and kept."""
+    return of_all_captions(workshop, "states", [], lambda read: read.states)
 
+
+def of_all_captions(
+    workshop: Workshop, name: str, parts: Sequence[str], take: Callable[[TextStates], Tensor]
+) -> Float[Tensor, "n ..."]:
+    """What is taken of each caption as the text encoder reads it, and last of the empty prompt.
+
+    It is computed once and kept as `name`, as long as the text encoder and the other `parts` are the same.
+    """
     _, captions = workshop.kept
 
     @torch.no_grad()
     def compute() -> Tensor:
         text = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
         tokens = workshop.tokenizer.encode([*captions.texts, ""])
-        batches = workshop.batches(len(tokens), "states")
-        return torch.cat([text(tokens[some].to(workshop.team.device)).states.cpu() for some in batches])
+        batches = workshop.batches(len(tokens), name)
+        return torch.cat([take(text(tokens[some].to(workshop.team.device))).cpu() for some in batches])
 
-    return kept(workshop, "states", ["text_encoder", "tokenizer"], compute)
+    return kept(workshop, name, ["text_encoder", "tokenizer", *parts], compute)
 
 
 def listening(workshop: Workshop, learns: bool) -> Hearing:

@@ -16,12 +16,14 @@ from sfumato.diffusion import losses
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.times import timetable
+from sfumato.networks.clip import TextStates
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.networks.vector_denoiser import VectorDenoiser, VectorDenoiserConfig
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import prompted
 from sfumato.training import sizes
+from sfumato.training.hearing import of_all_captions
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
@@ -101,13 +103,8 @@ def vectors_of_pictures(workshop: Workshop, vae: VectorAutoencoder) -> Float[Ten
 def vectors_of_captions(workshop: Workshop, vae: VectorAutoencoder) -> Float[Tensor, "n d"]:
     """The vectors of all captions, and last of the empty prompt; of unit scale, computed once and kept."""
 
-    _, captions = workshop.kept
+    def projected(read: TextStates) -> Tensor:
+        assert read.projected is not None
+        return vae.vector(read.projected)
 
-    @torch.no_grad()
-    def compute() -> Tensor:
-        text = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
-        tokens = workshop.tokenizer.encode([*captions.texts, ""])
-        batches = workshop.batches(len(tokens), "vectors of captions")
-        return torch.cat([vae.vector(text(tokens[some].to(workshop.team.device)).projected).cpu() for some in batches])
-
-    return kept(workshop, "caption-vectors", ["text_encoder", "tokenizer", "vector_vae"], compute)
+    return of_all_captions(workshop, "caption-vectors", ["vector_vae"], projected)
