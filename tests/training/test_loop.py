@@ -9,7 +9,8 @@ from sfumato.errors import TrainingError
 from sfumato.progress import Progress
 from sfumato.training.ema import Average
 from sfumato.training.loop import fit, is_preview_due, learning_rate
-from sfumato.training.optimizers import Muon, build, orthogonalise
+from sfumato.training.muon import Muon, orthogonalise
+from sfumato.training.optimizers import build
 from sfumato.training.recipe import Run, Training
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.stage import Stage

@@ -69,10 +69,15 @@ def of_all_captions(
     return kept(workshop, name, ["text_encoder", "tokenizer", *parts], compute)
 
 
-def listening(workshop: Workshop, learns: bool) -> Hearing:
-    """The text encoder at every step: for captions that are too many to keep, or while it `learns` on."""
+def listening(workshop: Workshop, learns: bool, sums_up: bool) -> Hearing:
+    """The text encoder at every step: for captions that are too many to keep, or while it `learns` on.
+
+    Where no denoiser hears what `sums_up` a text, the projection that makes it rests.
+    """
     encoder: TextEncoder = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
     encoder.requires_grad_(learns)
+    if encoder.text_projection is not None and not sums_up:
+        encoder.text_projection.requires_grad_(False)
 
     def rows(captions: Tensor, silent: Tensor) -> Tensor:
         texts = workshop.captions.some(captions)

@@ -123,6 +123,11 @@ class Denoiser(Noising):
         """The part of the model folder that it becomes."""
         return "unet" if self.network == "unet" else "transformer"
 
+    @property
+    def hears_pooled(self) -> bool:
+        """Whether it is told what sums a text up, besides the words."""
+        return self.network in ("sd3", "flux")
+
     @model_validator(mode="after")
     def _attention_is_told_for_each_resolution(self) -> Denoiser:
         if self.attention and len(self.attention) != len(self.channels or ()):

@@ -77,7 +77,7 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
     plan, team, part = recipe.denoiser, workshop.team, recipe.denoiser.part
     clean = latents_of(workshop) if "autoencoder" in recipe.stages else patches_of(workshop, plan.patch)
     keeps = plan.network == "unet" and not plan.train_words and workshop.is_kept
-    hearing = remembered(workshop) if keeps else listening(workshop, plan.train_words)
+    hearing = remembered(workshop) if keeps else listening(workshop, plan.train_words, plan.hears_pooled)
     channels, side = clean.shape
     earlier = [load_part(workshop.folder, ways.part_of(part, each)).to(team.device) for each in range(1, number)]
     with workshop.first_weights("denoiser"):
