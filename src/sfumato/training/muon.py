@@ -74,12 +74,9 @@ def gathered(
     """The vectors of all processes by their ranks, each vector's length being in `sizes`; the same bytes everywhere."""
     longest = max(map(sum, sizes))
     own = torch.cat([*mine, torch.zeros(longest - sum(map(len, mine)), dtype=working(device), device=device)])
-    every = own.new_empty(len(sizes) * longest)
-    dist.all_gather_into_tensor(every.view(torch.uint8), own.view(torch.uint8))  # bytes: gloo knows few types
-    return [
-        list(row[: sum(lengths)].split(list(lengths)))
-        for row, lengths in zip(every.view(len(sizes), longest), sizes, strict=True)
-    ]
+    rows = [torch.empty_like(own) for _ in sizes]
+    dist.all_gather([row.view(torch.uint8) for row in rows], own.view(torch.uint8))  # bytes: gloo knows few types
+    return [list(row[: sum(lengths)].split(list(lengths))) for row, lengths in zip(rows, sizes, strict=True)]
 
 
 def working(device: torch.device) -> torch.dtype:
