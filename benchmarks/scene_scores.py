@@ -114,7 +114,7 @@ class Judge:
         self.settings = {"num_inference_steps": steps, "guidance_scale": guidance}
         self.pack = workshop.store.pack  # type: ignore[union-attr]
         language = Language.named(workshop.recipe.data.language, self.pack.concepts)
-        self.asked = [one for one in questions(language, count) if one.category in language.categories]
+        self.asked = questions(language, count)
         self.eye = Eye(self.pack, SIZE, workshop.team.device)
         shutil.rmtree(self.folder, ignore_errors=True)
         for part in ("tokenizer", "vae", "text_encoder"):

@@ -1,10 +1,13 @@
-"""Settings for all tests: no network, and no time limits on a noisy machine."""
+"""Settings for all tests: no network, no time limits on a noisy machine, and a share of the cores for each worker."""
 
 import os
 
 import pytest
 from hypothesis import settings
 
+workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if workers > 1:  # before torch is there, and for the processes that tests start
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
 os.environ["HF_HUB_OFFLINE"] = "1"  # the reference libraries look at folders only
 settings.register_profile("sfumato", deadline=None)
 settings.load_profile("sfumato")

@@ -30,6 +30,12 @@ def test_questions_are_seeded_and_held_out_ones_hold_what_training_never_shows(p
     assert len({one.seed for one in asked}) == len(asked)
 
 
+def test_a_narrow_language_is_not_asked_what_it_cannot_say(pack):
+    asked = questions(Language.named("narrow", pack.concepts), 2)
+    assert {one.category for one in asked} == {"single", "two", "counting", "position", "background"}
+    assert all(group.colour is None and group.count <= 4 for one in asked for group in one.description.groups)
+
+
 def test_real_scenes_score_highest_and_empty_pictures_nothing(pack):
     asked, eye = questions(Language(pack.concepts), 1), Eye(pack)
     real = scores(list(judge(asked, real_scenes(asked, pack), eye, pack)))

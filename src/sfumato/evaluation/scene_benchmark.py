@@ -93,7 +93,7 @@ def questions(language: Language, count: int = 24, seed: int = 0) -> list[Questi
     What a language cannot say is not asked: a single thing as it is combines nothing, and is never held out.
     """
     asked: list[Question] = []
-    for category in CATEGORIES:
+    for category in filter(language.categories.__contains__, CATEGORIES):
         for held_out in (False, True):
             rng = random.Random(f"{seed} {category} {held_out}")
             try:

@@ -16,7 +16,7 @@ from sfumato import __version__
 from sfumato.checkpoints.files import storage_errors, write_json, write_text
 from sfumato.checkpoints.folder import load_lineage
 from sfumato.data.pictures import from_images
-from sfumato.data.scenes.language import Language
+from sfumato.data.scenes.language import LANGUAGES, Language
 from sfumato.data.scenes.sprites import Pack, pack
 from sfumato.data.scenes.stream import Scenes
 from sfumato.errors import CheckpointError
@@ -74,7 +74,7 @@ def run(
     pipeline = Pipeline.load(model, device)
     pipeline.pictures_a_pass = max(PICTURES_A_PASS, pipeline.pictures_a_pass)
     known = sprites_of(pipeline, sprites)
-    language, folder = Language(known.concepts), out or usual_folder(model)
+    language, folder = language_of(pipeline, known), out or usual_folder(model)
     asked = questions(language, count or COUNT, seed)
     eye = Eye(known, SIZE, pipeline.model.device)
     settings = {"num_inference_steps": steps, "guidance_scale": guidance}
@@ -119,9 +119,8 @@ def sprites_of(pipeline: Pipeline, path: Path | None = None) -> Pack:
 
     Raises CheckpointError when the pack is another one.
     """
-    told = load_lineage(pipeline.model.folder).get("scenes", {})
-    whole = pack(path)
-    number = told.get("concepts", len(whole.concepts)) if isinstance(told, dict) else None
+    told, whole = _told_of_scenes(pipeline), pack(path)
+    number = told.get("concepts", len(whole.concepts))
     if not isinstance(number, int) or not 0 < number <= len(whole.concepts):
         raise CheckpointError(
             f"The model {pipeline.model.name} tells no number of concepts that {path or whole.origin} has: {told!r}."
@@ -133,6 +132,23 @@ def sprites_of(pipeline: Pipeline, path: Path | None = None) -> Pack:
             "Name its own with --sprites FILE."
         )
     return known
+
+
+def language_of(pipeline: Pipeline, known: Pack) -> Language:
+    """What may be asked of a model: the language that its sfumato.json names under "scenes", else everything."""
+    name = _told_of_scenes(pipeline).get("language", "full")
+    if name not in list(LANGUAGES):
+        raise CheckpointError(
+            f"The model {pipeline.model.name} tells of a language {name!r:.100}; known are {', '.join(LANGUAGES)}."
+        )
+    return Language.named(name, known.concepts)
+
+
+def _told_of_scenes(pipeline: Pipeline) -> dict[str, Any]:
+    told = load_lineage(pipeline.model.folder).get("scenes", {})
+    if not isinstance(told, dict):
+        raise CheckpointError(f"The sfumato.json of {pipeline.model.name} tells of scenes as {told!r:.100}.")
+    return told
 
 
 def _maker(
