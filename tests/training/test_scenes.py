@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import sfumato
+from sfumato.checkpoints.folder import clip_text, load_part
 from sfumato.data.scenes.sprites import shapes
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import per_sample_noise
@@ -69,9 +70,15 @@ def test_a_model_of_scenes_paints(network, way, sprites, tmp_path):
 def test_words_that_learn_on_end_elsewhere_than_those_of_clip(sprites, tmp_path):
     flow = ["denoiser.network=flux", "denoiser.process=flow", "denoiser.prediction=velocity", "upsampler.factor=1"]
     left = trained(tmp_path / "left", sprites, *flow).model.text_encoder.state_dict()
-    learned = trained(tmp_path / "learned", sprites, *flow, "denoiser.train_words=true").model.text_encoder.state_dict()
+    pipeline = trained(tmp_path / "learned", sprites, *flow, "denoiser.train_words=true")
+    learned = pipeline.model.text_encoder.state_dict()
     changed = {name for name in left if not torch.equal(left[name], learned[name])}
     assert "text_model.embeddings.token_embedding.weight" in changed
+    kept = load_part(tmp_path / "learned", clip_text(tmp_path / "learned")).state_dict()
+    assert all(torch.equal(left[name], kept[name]) for name in left)  # what the image encoder knows is still there
+    assert clip_text(tmp_path / "left") == "text_encoder"
+    pictures = pipeline("two stars", seed=1, num_inference_steps=2, guidance="clip").pictures
+    assert len(pictures) == 1
 
 
 def test_what_keeps_something_of_each_picture_takes_no_scenes(sprites, tmp_path):

@@ -73,6 +73,7 @@ PARTS = {
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel"),
     "image_encoder": ("CLIPVisionModelWithProjection",),
+    "clip_text_encoder": ("CLIPTextModelWithProjection",),
     "unet": ("UNet2DConditionModel", "KUNet"),
     "transformer": ("SD3Transformer2DModel", "FluxTransformer2DModel", "PixArtTransformer2DModel"),
     "controlnet": ("ControlNetModel", "T2IAdapter"),
@@ -191,6 +192,14 @@ def has_part(folder: Path, name: str) -> bool:
 def kind(name: str) -> str:
     """What kind of part this is: "unet" for "unet" and "unet_2"."""
     return re.sub(r"_\d+$", "", name)
+
+
+def clip_text(folder: Path) -> str:
+    """The part whose texts meet the pictures of the image encoder.
+
+    It is the text encoder, or where that learned on with the denoiser, which led it elsewhere, what it was before.
+    """
+    return "clip_text_encoder" if has_part(folder, "clip_text_encoder") else "text_encoder"
 
 
 def present(folder: Path, kind: str) -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sfumato.checkpoints.clip import is_whole_clip, load_half
 from sfumato.checkpoints.files import read_json
-from sfumato.checkpoints.folder import has_part, load_lineage, load_network, load_part
+from sfumato.checkpoints.folder import clip_text, has_part, load_lineage, load_network, load_part
 from sfumato.data.tokens import CLIP_SIZE, END, Tokenizer
 from sfumato.errors import CheckpointError
 from sfumato.evaluation.features import FeatureNetwork
@@ -92,8 +92,8 @@ def _of_model(folder: Path, device: torch.device) -> FeatureNetwork:
     ours = bool(load_lineage(folder))  # trained on pictures in [-1, 1] as they are
     sight = Sight((0.5,) * 3, (0.5,) * 3) if ours else _sight(folder / "feature_extractor", Sight(MEAN, SPREAD))
     read = None
-    if ours and has_part(folder, "text_encoder") and (folder / "tokenizer").is_dir():
-        text: TextEncoder = load_part(folder, "text_encoder", device=str(device))
+    if ours and has_part(folder, clip_text(folder)) and (folder / "tokenizer").is_dir():
+        text: TextEncoder = load_part(folder, clip_text(folder), device=str(device))
         if text.config.projects and text.config.projection_dim == encoder.config.projection_dim:
             read = _reader(text, Tokenizer.load(folder / "tokenizer"), device)
     name = load_lineage(folder).get("name", folder.name)

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.checkpoints.folder import has_part, load_lineage, load_part
+from sfumato.checkpoints.folder import clip_text, has_part, load_lineage, load_part
 from sfumato.diffusion.mixing import blend
 from sfumato.errors import PromptError
-from sfumato.networks.clip import MAX_LOGIT_SCALE
+from sfumato.networks.clip import MAX_LOGIT_SCALE, TextEncoder
 from sfumato.pipelines.model import Model
 
 
@@ -30,15 +30,16 @@ def likeness(
     al. 2021, figure 3; Nichol et al. 2022, section 2.4). Of a mixture, the mean with its weights.
     Raises PromptError when the model has no image encoder, or its texts are not in the space of pictures.
     """
-    if not has_part(model.folder, "image_encoder") or model.text_encoder.text_projection is None:
+    reader = _reader(model)
+    if not has_part(model.folder, "image_encoder") or reader.text_projection is None:
         raise PromptError(
             f"The model {model.name} has no image encoder for its texts: take another guidance than clip."
         )
     with torch.inference_mode(False), torch.no_grad():  # gradients run through all that is made here
-        dtype = model.text_encoder.text_projection.weight.dtype
+        dtype = reader.text_projection.weight.dtype
         encoder = load_part(model.folder, "image_encoder", dtype, str(model.device))
-        texts = [_direction(model, prompts)]
-        texts += [_direction(model, [text]).expand_as(texts[0]) for text, _ in mix]
+        texts = [_direction(reader, model, prompts)]
+        texts += [_direction(reader, model, [text]).expand_as(texts[0]) for text, _ in mix]
         weights = [weight for _, weight in mix]
         wanted = blend(torch.zeros_like(texts[0]), texts, [1 - sum(weights), *weights])
     trained = load_lineage(model.folder).get("training", {}).get("clip", {})
@@ -57,7 +58,13 @@ def likeness(
     return log_probability
 
 
-def _direction(model: Model, texts: Sequence[str]) -> Float[Tensor, "b p"]:
+def _reader(model: Model) -> TextEncoder:
+    """The text encoder that the image encoder met."""
+    name = clip_text(model.folder)
+    return model.parts.get(name) or load_part(model.folder, name, model.dtype, str(model.device))
+
+
+def _direction(reader: TextEncoder, model: Model, texts: Sequence[str]) -> Float[Tensor, "b p"]:
     """Text by text, so that none depends on its neighbours."""
     ids = [model.tokenizer.encode([text]).to(model.device) for text in texts]
-    return F.normalize(torch.cat([model.text_encoder(one).projected for one in ids]).float(), dim=1)
+    return F.normalize(torch.cat([reader(one).projected for one in ids]).float(), dim=1)

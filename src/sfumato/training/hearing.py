@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from sfumato.checkpoints.folder import load_part
+from sfumato.checkpoints.folder import clip_text, has_part, load_part, save_part
 from sfumato.networks.clip import TextEncoder, TextStates
 from sfumato.pipelines.condition import Condition
 from sfumato.training.kept import kept
@@ -74,7 +74,7 @@ def listening(workshop: Workshop, learns: bool, sums_up: bool) -> Hearing:
 
     Where no denoiser hears what `sums_up` a text, the projection that makes it rests.
     """
-    encoder: TextEncoder = load_part(workshop.folder, "text_encoder").to(workshop.team.device)
+    encoder: TextEncoder = load_part(workshop.folder, clip_text(workshop.folder)).to(workshop.team.device)
     encoder.requires_grad_(learns)
     if encoder.text_projection is not None and not sums_up:
         encoder.text_projection.requires_grad_(False)
@@ -91,3 +91,11 @@ def listening(workshop: Workshop, learns: bool, sums_up: bool) -> Hearing:
 
     pooled = encoder.config.projection_dim if encoder.config.projects else 0
     return Hearing(encoder.config.hidden_size, pooled, rows, condition, encoder if learns else None)
+
+
+def keep_words(workshop: Workshop, encoder: nn.Module) -> None:
+    """Write a text encoder that learned on; the one that the image encoder knows stays beside it."""
+    folder = workshop.folder
+    if not has_part(folder, "clip_text_encoder"):
+        save_part(folder, "clip_text_encoder", load_part(folder, "text_encoder"), workshop.weights)
+    save_part(folder, "text_encoder", encoder, workshop.weights)

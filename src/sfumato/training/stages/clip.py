@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from typing import Any
 
 import torch
@@ -98,6 +99,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         return grid([to_image(pictures[i].cpu()) for i in best.flatten().tolist()], columns=best.shape[1])
 
     def finish() -> dict[str, Any]:
+        shutil.rmtree(workshop.folder / "clip_text_encoder", ignore_errors=True)  # of an earlier training
         save_part(workshop.folder, "text_encoder", text, workshop.weights)
         save_part(workshop.folder, "image_encoder", image, workshop.weights)
         return {"logit_scale": round(objective.logit_scale.item(), 4)}

@@ -29,7 +29,7 @@ from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.looking import look
 from sfumato.training import ways
 from sfumato.training.denoisers import new_denoiser
-from sfumato.training.hearing import Hearing, listening, remembered
+from sfumato.training.hearing import Hearing, keep_words, listening, remembered
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Denoiser, Noising, Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
@@ -128,7 +128,7 @@ def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
 
     def finish() -> dict[str, Any]:
         if hearing.encoder:
-            save_part(workshop.folder, "text_encoder", hearing.encoder, workshop.weights)
+            keep_words(workshop, hearing.encoder)
         save_part(workshop.folder, ways.part_of(part, number), network, workshop.weights)
         return {}
 
