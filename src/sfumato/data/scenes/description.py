@@ -89,6 +89,34 @@ class Description:
         return stated
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a caption says; where it says nothing, it says nothing wrong.
+
+    Args:
+        groups: What there is, as in a `Description`; sizes, places and arrangements that are None are not told.
+        relation: One of "left of", "above", "wearing", "holding", "inside" and "in front of", of the first group to
+            the second; None: not told.
+        background: One of `colours.BACKGROUNDS`; None: not told.
+    """
+
+    groups: tuple[Group, ...]
+    relation: str | None = None
+    background: str | None = None
+
+    @property
+    def claims(self) -> int:
+        """How much is said: a number that grows with every thing and every fact."""
+        told: list[object] = [self.relation, self.background]
+        for group in self.groups:
+            told += [True, group.count > 1, group.colour, group.size, group.upside_down, group.place, group.arrangement]
+        return sum(map(bool, told))
+
+    def description(self) -> Description:
+        """A description of a scene in which it is true: before the plain background where none is told."""
+        return Description(self.groups, self.relation, self.background or PLAIN)
+
+
 def category(description: Description) -> str:
     """The one of `CATEGORIES` that a description tests: the hardest of what it asks for.
 

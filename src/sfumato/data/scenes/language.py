@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from sfumato.data.scenes.colours import BACKGROUNDS, TINTS
-from sfumato.data.scenes.concepts import ROLES, Concept
+from sfumato.data.scenes.concepts import Concept
 from sfumato.data.scenes.description import CATEGORIES, PLACES, PLAIN, SIZES, SPATIAL, Description, Group
 from sfumato.data.scenes.held_out import is_held_out
+from sfumato.data.scenes.relating import ASKS_FOR
 from sfumato.errors import DataError
 
 WEIGHTS = {
@@ -270,12 +271,7 @@ class Language:
     @cached_property
     def _pairs(self) -> dict[str, tuple[list[int], list[int]]]:
         """Who can be first and who second in the relations that ask for roles."""
-        role = {role: self._with_role(role) for role in ROLES}
-        return {
-            "wearing": (role["wearer"], role["hat"] + role["glasses"]),
-            "holding": (role["holder"], role["held"]),
-            "inside": (role["contained"], role["container"]),
-        }
+        return {relation: (self._with_roles(one), self._with_roles(two)) for relation, (one, two) in ASKS_FOR.items()}
 
     @cached_property
     def _touching(self) -> list[str]:
@@ -287,8 +283,9 @@ class Language:
     def _countable(self) -> list[int]:
         return [number for number, concept in enumerate(self.concepts) if concept.article]
 
-    def _with_role(self, role: str) -> list[int]:
-        return [number for number, concept in enumerate(self.concepts) if role in concept.roles]
+    def _with_roles(self, roles: Sequence[str]) -> list[int]:
+        """Those that have one of these roles, role after role."""
+        return [number for role in roles for number, concept in enumerate(self.concepts) if role in concept.roles]
 
     def _possible(self, category: str) -> bool:
         if category == "counting":

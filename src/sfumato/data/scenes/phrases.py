@@ -12,6 +12,7 @@ from sfumato.data.scenes.colours import BACKGROUNDS, TINTS
 from sfumato.data.scenes.concepts import Concept
 from sfumato.data.scenes.description import PLAIN, SPATIAL, Description, Group
 from sfumato.data.scenes.held_out import MIRRORED
+from sfumato.data.scenes.relating import is_worn, ways
 from sfumato.data.words import article, is_plural
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -56,7 +57,6 @@ def vocabulary(concepts: Iterable[Concept]) -> frozenset[str]:
     texts += [text for concept in concepts for text in (*concept.names, concept.plural)]
     texts += [text for name, tint in TINTS.items() for text in (name, *tint.synonyms)]
     texts += [text for name, background in BACKGROUNDS.items() for text in (name, *background.synonyms)]
-    texts.append("a an is are it them 2 3 4 5 6 7 8 9")
     return frozenset(word for text in texts for word in words(re.sub(r"{\w+}", " ", text)))
 
 
@@ -118,7 +118,7 @@ class _Voice:
         order = self.rng.sample(range(len(groups)), len(groups))
         if len(groups) == 3:
             a, b, c = (things[number] for number in order)
-            return _pick(self.rng, w.THREE[:5] if groups[0].place else w.THREE).format(a=a, b=b, c=c)
+            return _pick(self.rng, w.LISTED_THREE if groups[0].place else w.THREE).format(a=a, b=b, c=c)
         if len(groups) == 2:
             return self._together([groups[number] for number in order], [things[number] for number in order])
         return things[0]
@@ -138,9 +138,9 @@ class _Voice:
             colour = _spoken(self.rng, group.colour, TINTS[group.colour].synonyms)
             noun = _pick(self.rng, w.COLOURED).format(a=noun, colour=colour)
         if group.size:
-            noun = f"{_pick(self.rng, w.SIZES[group.size])} {noun}"
+            noun = w.SIZED.format(a=noun, size=_pick(self.rng, w.SIZES[group.size]))
         if self.rng.random() < 0.04:
-            noun = f"{_pick(self.rng, w.CHARMING)} {noun}"
+            noun = w.CHARMED.format(a=noun, charm=_pick(self.rng, w.CHARMING))
         if group.upside_down:
             noun = _pick(self.rng, w.UPSIDE_DOWN).format(a=noun)
         bare = self.brief or not self.concepts[group.concept].article or is_plural(name)
@@ -162,15 +162,16 @@ class _Voice:
         if group.count == 1:
             if bare:
                 return noun
-            return f"{_pick(self.rng, w.ONE)} {noun}" if self.rng.random() < 0.06 else f"{article(noun)} {noun}"
-        number = str(group.count) if self.rng.random() < 0.3 else w.NUMBERS[group.count]
+            one = _pick(self.rng, w.ONE) if self.rng.random() < 0.06 else article(noun)
+            return w.COUNTED.format(n=one, a=noun)
+        number = (w.DIGITS if self.rng.random() < 0.3 else w.NUMBERS)[group.count]
         if group.arrangement == "pair":
             return _pick(self.rng, w.PAIR).format(a=noun)
         if group.arrangement == "row":
             return _pick(self.rng, w.ROW).format(n=number, a=noun)
         if group.count == 2 and self.rng.random() < 0.06:
             number = _pick(self.rng, w.TWO)
-        return f"{number} {noun}"
+        return w.COUNTED.format(n=number, a=noun)
 
     def _placed(self, group: Group) -> str:
         place = _pick(self.rng, w.PLACES[group.place or "centre"])
@@ -180,16 +181,13 @@ class _Voice:
         """Two groups of which no relation is told."""
         a, b = things
         if groups[0].place:
-            return _pick(self.rng, w.TOGETHER[:3]).format(a=a, b=b)
+            return _pick(self.rng, w.LISTED).format(a=a, b=b)
         chance = self.rng.random()
         if self.brief and chance < 0.3:
-            return f"{a}, {b}"
-        if chance < 0.25 and not any(self._is_worn(group) for group in groups):
+            return w.ENUMERATED.format(a=a, b=b)
+        if chance < 0.25 and not any(is_worn(self.concepts[group.concept]) for group in groups):
             return _pick(self.rng, w.MEETING if chance < 0.05 else w.ACCOMPANIED).format(a=a, b=b)
         return _pick(self.rng, w.TOGETHER).format(a=a, b=b)
-
-    def _is_worn(self, group: Group) -> bool:
-        return bool(self.concepts[group.concept].roles & {"hat", "glasses"})
 
     def _related(self, description: Description) -> str:
         one, two, *rest = description.groups
@@ -211,23 +209,16 @@ class _Voice:
 
     def _templates(self, relation: str, first: Group, second: Group) -> tuple[str, ...]:
         """The ways to tell a relation; they depend on what is worn, eaten or played."""
-        concept = self.concepts[second.concept]
-        if relation == "wearing":
-            if self.brief and not self.complete and self.rng.random() < 0.4:
-                return w.TELEGRAPHIC
-            return w.WEARING + (w.WEARING_HAT if "hat" in concept.roles else w.WEARING_GLASSES)
-        if relation == "holding":
-            return w.HOLDING + next((deed for names, deed in w.DEEDS if concept.name in names), ())
-        if relation == "above":
-            return w.ABOVE if self._is_worn(first) else w.ABOVE + w.ON_TOP
-        return {"left of": w.LEFT, "inside": w.INSIDE, "in front of": w.IN_FRONT}[relation]
+        if relation == "wearing" and self.brief and not self.complete and self.rng.random() < 0.4:
+            return w.TELEGRAPHIC
+        return ways(relation, self.concepts[first.concept], self.concepts[second.concept])
 
     def verb(self, group: Group) -> str:
         """What agrees with how many there are: scissors are."""
-        return "are" if self._several(group) else "is"
+        return w.VERBS[self._several(group)]
 
     def _pronoun(self, group: Group) -> str:
-        return "them" if self._several(group) else "it"
+        return w.PRONOUNS[self._several(group)]
 
     def _several(self, group: Group) -> bool:
         concept = self.concepts[group.concept]

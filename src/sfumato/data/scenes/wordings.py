@@ -10,7 +10,14 @@ def _table(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for line in text.splitlines() for part in line.split("|") if part.strip())
 
 
+# What agrees with one and with several.
+VERBS = ("is", "are")
+PRONOUNS = ("it", "them")
+
+ARTICLES = ("a", "an")
 NUMBERS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGITS = ("", *"123456789")
+COUNTED = "{n} {a}"
 ONE = _table("one | a single | 1 | the | this")
 TWO = _table("a couple of")
 PAIR = _table("a pair of {a} | pair of {a}")
@@ -20,6 +27,7 @@ ROW = _table(
     """
 )
 
+SIZED = "{size} {a}"
 SIZES = {
     "small": _table("small | small | little | tiny"),
     "big": _table("big | big | large | huge | giant"),
@@ -30,6 +38,7 @@ UPSIDE_DOWN = _table(
     """
 )
 COLOURED = ("{colour} {a}",) * 8 + ("{colour} coloured {a}", "{colour} colored {a}")
+CHARMED = "{charm} {a}"
 CHARMING = _table("cute | funny | lovely | nice | beautiful | adorable | cool | pretty")
 
 PLACES = {
@@ -61,12 +70,11 @@ PLACED = _table(
     """
 )
 
-# Two things of which nothing more is told; the others are not said of what could be worn.
-TOGETHER = _table(
-    """
-    {a} and {b} | {a} and {b} | {a}, {b} | {a} & {b} | {a} next to {b} | {a} beside {b} | {a} plus {b}
-    """
-)
+# Two things of which nothing more is told. What has a place is only listed; what could be worn is not told in the ways
+# of `ACCOMPANIED` and `MEETING`.
+ENUMERATED = "{a}, {b}"
+LISTED = ("{a} and {b}", "{a} and {b}", ENUMERATED)
+TOGETHER = LISTED + _table("{a} & {b} | {a} next to {b} | {a} beside {b} | {a} plus {b}")
 ACCOMPANIED = _table("{a} with {b} | {a} together with {b} | {a} alongside {b} | {a} by {b} | both {a} and {b}")
 MEETING = _table(
     """
@@ -74,12 +82,12 @@ MEETING = _table(
     {a} playing with {b} | {a} talking to {b} | {a} thinking of {b}
     """
 )
-THREE = _table(
+LISTED_THREE = _table(
     """
     {a}, {b} and {c} | {a}, {b}, and {c} | {a}, {b}, {c} | {a} and {b} and {c} | {a} & {b} & {c}
-    {a} with {b} and {c} | {a} next to {b} and {c}
     """
 )
+THREE = LISTED_THREE + _table("{a} with {b} and {c} | {a} next to {b} and {c}")
 
 LEFT = _table(
     """
