@@ -1,8 +1,8 @@
 """From scores to a token: a random choice whose rules are temperature, top-k, top-p, min-p and a penalty of repetition.
 
 The choice is a race (Gumbel 1954; Maddison et al. 2014, section 2): each token's score is handicapped by noise of its
-own, and the highest wins. Scores that differ by a rounding error change the winner only where the race is nearly a draw,
-and `Choice.sure` tells such races from the others.
+own, and the highest wins. Scores that differ by a rounding error change the winner only where the race is nearly a
+draw, and `Choice.sure` tells such races from the others.
 """
 
 from __future__ import annotations

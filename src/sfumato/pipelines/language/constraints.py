@@ -35,10 +35,11 @@ class Owed:
     ) -> None:
         self._tokenizer, self._ends, self._stop, self._tokens = tokenizer, ends, stop, tokens
         self._spelt = {word: _spelt(word, tokenizer, stop) for word in words}
+        self._room = {word: max(len(ids), len(tokenizer.encode(word))) for word, ids in self._spelt.items()}
         self._found = {word: re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE) for word in words}
         self._blank = tokenizer.encode(" ")[0]
         self._queue: list[int] = []
-        need = sum(map(len, self._spelt.values()))
+        need = sum(self._room.values())
         if need > tokens:
             raise PromptError(f"The words {', '.join(words)} take {need} tokens, and only {tokens} may be written.")
 
@@ -76,10 +77,9 @@ class Owed:
         owed = self.missing(text)
         after, ended = self._after(text, ids, token)
         lost = [word for word in self.missing(after) if word not in owed]
-        if owed and (ended or self._tokens - written <= sum(len(self._spelt[word]) for word in owed)):
-            self._queue = list(self._spelt[owed[0]])
-            if not text or text[-1].isspace():
-                self._queue = self._tokenizer.encode(owed[0])
+        if owed and (ended or self._tokens - written <= sum(self._room[word] for word in owed)):
+            after_blank = not text or text[-1].isspace()
+            self._queue = self._tokenizer.encode(owed[0]) if after_blank else list(self._spelt[owed[0]])
             return self._queue.pop(0), False
         return (self._blank, False) if lost else (token, True)
 

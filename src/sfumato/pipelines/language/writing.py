@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,6 +48,7 @@ class Row:
         generator: where its random numbers come from, on the CPU.
         decoding: turns tokens into characters.
         ending: finds stop words.
+        limit: tokens that may be written.
         owed: words that it must contain.
         first: the first token that the network still sees; later ones only where the window slid.
     """
@@ -58,8 +59,9 @@ class Row:
     generator: torch.Generator
     decoding: Decoding
     ending: Ending
-    owed: Owed | None
-    first: int = field(default=0)
+    limit: int
+    owed: Owed | None = None
+    first: int = 0
 
     @classmethod
     def open(
@@ -69,12 +71,13 @@ class Row:
         seed: int,
         tokenizer: TextTokenizer,
         stop: Sequence[str],
-        owed: Owed | None,
+        limit: int,
+        owed: Owed | None = None,
     ) -> Row:
         """Begins a text after the tokens of its prompt."""
         generator = torch.Generator().manual_seed(derived_seed(seed, "writing"))
         decoding = Decoding(tokenizer, prompt)
-        return cls(number, list(prompt), len(prompt), generator, decoding, Ending(stop), owed)
+        return cls(number, list(prompt), len(prompt), generator, decoding, Ending(stop), limit, owed)
 
     @property
     def window(self) -> list[int]:
@@ -86,7 +89,11 @@ class Row:
         """Tokens that have been written."""
         return len(self.ids) - self.begun
 
-    def take(self, token: int, log_probability: float, ends: frozenset[int], limit: int, *, chosen: bool) -> Piece:
+    def decide(self, token: int) -> tuple[int, bool]:
+        """The token that comes next, and whether it is the one that was chosen."""
+        return (token, True) if self.owed is None else self.owed.decide(self.ids, token, self.written)
+
+    def take(self, token: int, log_probability: float, ends: frozenset[int], *, chosen: bool) -> Piece:
         """Adds a token; one that was not chosen but owed belongs to no stop word."""
         self.ids.append(token)
         if token in ends:
@@ -97,7 +104,7 @@ class Row:
         text = self.ending.add(piece) if chosen else self.ending.release() + piece
         if self.ending.found:
             return Piece(self.number, token, log_probability, text, "stop")
-        if self.written < limit:
+        if self.written < self.limit:
             return Piece(self.number, token, log_probability, text, None)
         text += self.ending.add(self.decoding.end()) + self.ending.release()
         return Piece(self.number, token, log_probability, text, "limit")
@@ -110,9 +117,7 @@ class Row:
         return True
 
 
-def write(
-    network: GPT, rows: list[Row], sampling: Sampling, vocabulary: int, ends: frozenset[int], tokens: int
-) -> Iterator[Piece]:
+def write(network: GPT, rows: list[Row], sampling: Sampling, vocabulary: int, ends: frozenset[int]) -> Iterator[Piece]:
     """Writes texts to their ends, a token of each at a time.
 
     A text depends on (model, prompt, settings, seed) alone: where the network computes in float32, a choice that is so
@@ -125,24 +130,20 @@ def write(
         sampling: how tokens are chosen.
         vocabulary: tokens that may be chosen, from 0.
         ends: tokens that end a text.
-        tokens: how many are written at most.
 
     Yields:
         Pieces, in the order of the rows for each token.
     """
     exactly = next(network.parameters()).dtype in (torch.float32, torch.float64)
-    table = _Table(network, rows, sampling, vocabulary, tokens)
+    table = _Table(network, rows, sampling, vocabulary)
     while True:
-        choices, decided = table.choose(exactly), []
-        for row, choice in zip(table.rows, choices, strict=True):
-            token, chosen = (choice, True) if row.owed is None else row.owed.decide(row.ids, choice, row.written)
-            decided.append((row, token, chosen))
-        told = table.log_probabilities([token for _, token, _ in decided])
+        decided = [row.decide(token) for row, token in zip(table.rows, table.choose(exactly), strict=True)]
+        told = table.log_probabilities([token for token, _ in decided])
         going = []
-        for place, ((row, token, chosen), nats) in enumerate(zip(decided, told, strict=True)):
+        for place, (row, (token, chosen), nats) in enumerate(zip(table.rows, decided, told, strict=True)):
             if row.number in table.done:
                 continue
-            piece = row.take(token, nats, ends, tokens, chosen=chosen)
+            piece = row.take(token, nats, ends, chosen=chosen)
             yield piece
             if piece.reason:
                 table.done.add(row.number)
@@ -156,9 +157,8 @@ def write(
 class _Table:
     """The texts that are written together, what the network keeps of them, and what it says comes next."""
 
-    def __init__(self, network: GPT, rows: list[Row], sampling: Sampling, vocabulary: int, tokens: int) -> None:
-        self.network, self.rows, self.sampling = network, rows, sampling
-        self.vocabulary, self.tokens = vocabulary, tokens
+    def __init__(self, network: GPT, rows: list[Row], sampling: Sampling, vocabulary: int) -> None:
+        self.network, self.rows, self.sampling, self.vocabulary = network, rows, sampling, vocabulary
         self.done: set[int] = set()
         self.device = next(network.parameters()).device
         self._noise = torch.empty(len(rows), vocabulary, dtype=torch.float64)
@@ -217,7 +217,7 @@ class _Table:
     def _read_all(self) -> tuple[KVCache, Float[Tensor, "b v"]]:
         windows = [row.window for row in self.rows]
         longest = max(map(len, windows))
-        left = max(self.tokens - row.written for row in self.rows)
+        left = max(row.limit - row.written for row in self.rows)
         cache = self.network.new_cache(len(windows), min(longest + left, self.network.config.positions))
         ids = torch.tensor([[0] * (longest - len(window)) + window for window in windows], device=self.device)
         mask = None
