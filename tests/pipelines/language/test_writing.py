@@ -1,13 +1,17 @@
 """Texts are the model's own, alone and in any batch; they end where they should and hold what they must."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel, LlamaForCausalLM
 
 from sfumato.errors import CheckpointError, DataError, PromptError
 from sfumato.networks.gpt2 import GPT2
 from sfumato.pipelines.language import choosing
 from sfumato.pipelines.language.choosing import Sampling
+from sfumato.pipelines.language.constraints import Owed
 from sfumato.pipelines.language.language_model import LanguageModel
 
 GREEDY = Sampling(temperature=0)
@@ -98,17 +102,15 @@ def test_a_text_contains_the_words_that_it_must(model, prompt, tokens):
         words = str(text).casefold().replace(",", " ").replace(".", " ")
         assert len(text.tokens) <= tokens
         for word in must:
-            assert not model.write("", number=1, tokens=1, seed=0)[0].written.startswith(word * 2)
             assert word.casefold() in words
     assert len({text.written for text in texts}) > 1
 
 
 def test_a_word_that_stands_is_not_lengthened_nor_cut_by_a_stop_word(model):
-    texts = model.write("cat", number=8, tokens=30, must=["cat", "on"], stop=["o", "t a"][1:], seed=0)
-    for text in texts:
-        from sfumato.pipelines.language.constraints import Owed
-
-        assert not Owed(["cat", "on"], model.tokenizer, model.ends, (), 30).missing(str(text))
+    texts = model.write("cat", number=8, tokens=30, must=["cat", "on"], stop=["t a"], seed=0)
+    owed = Owed(["cat", "on"], model.tokenizer, model.ends, (), 30)
+    assert not any(owed.missing(str(text)) for text in texts)
+    assert owed.missing("category on") == ["cat"]
 
 
 def test_words_that_cannot_be_are_refused(model):
@@ -118,7 +120,7 @@ def test_words_that_cannot_be_are_refused(model):
     with pytest.raises(PromptError, match="must contain 'cat' and is to stop at 'a'"):
         model.write("the", tokens=10, must=["cat"], stop=["a"])
     if model.tokenizer.kind == "characters":
-        with pytest.raises(PromptError, match="cannot write 'Zoo'.*'Z'"):
+        with pytest.raises(PromptError, match=r"cannot write 'Zoo'.*'Z'"):
             model.write("the", tokens=10, must=["Zoo"])
 
 
@@ -175,10 +177,6 @@ def test_what_does_not_belong_together_is_refused(bytes_model, characters_model,
         LanguageModel.load(tmp_path)
     with pytest.raises(CheckpointError, match="do not belong together"):
         LanguageModel(characters_model.network, bytes_model.tokenizer)
-    import json
-
-    from safetensors.torch import load_file, save_file
-
     bytes_model.save(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     config = json.loads((tmp_path / "config.json").read_text()) | {"tie_word_embeddings": True}
