@@ -20,7 +20,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "language.md").read_text(encoding="
 def _folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tokenizer = TextTokenizer.train(["Once upon a time the sea and a whale"])
-    config = GPT2Config(vocab_size=257, n_positions=64, n_embd=16, n_layer=1, n_head=2, eos_token_id=256)
+    size, end = tokenizer.vocab_size, tokenizer.end_id
+    config = GPT2Config(vocab_size=size, n_positions=64, n_embd=16, n_layer=1, n_head=2, eos_token_id=end)
     model = LanguageModel(initialise(GPT2(config)).eval(), tokenizer)
     for name in ("my-writer", "gpt2"):
         model.save(name)

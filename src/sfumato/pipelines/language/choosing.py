@@ -64,11 +64,11 @@ class Choice(NamedTuple):
 
 
 class _Floors(NamedTuple):
-    """The lowest score in the race; with fewer and with more tokens in it, where rounding might have it so."""
+    """The lowest score in the race; above which one surely is, and below which surely not, however they are rounded."""
 
     exact: Float[Tensor, "b 1"]
-    fewer: Float[Tensor, "b 1"]
-    more: Float[Tensor, "b 1"]
+    surely: Float[Tensor, "b 1"]
+    perhaps: Float[Tensor, "b 1"]
 
 
 @torch.inference_mode()
@@ -98,10 +98,9 @@ def choose(
     if not sampling.cuts:
         return Choice(race.argmax(1), _lead(race) > 2 * slack[:, 0])
     floors = _floors(scores, sampling, slack)
-    exact, fewer, more = (race.masked_fill(scores < floor, -torch.inf) for floor in floors)
-    tokens = exact.argmax(1)
-    same = (fewer.argmax(1) == tokens) & (more.argmax(1) == tokens)
-    return Choice(tokens, same & (_lead(more) > 2 * slack[:, 0]))
+    exact, perhaps = (race.masked_fill(scores < floor, -torch.inf) for floor in (floors.exact, floors.perhaps))
+    surely = scores.gather(1, perhaps.argmax(1, keepdim=True)) > floors.surely
+    return Choice(exact.argmax(1), surely[:, 0] & (_lead(perhaps) > 2 * slack[:, 0]))
 
 
 def _lead(race: Float[Tensor, "b v"]) -> Float[Tensor, " b"]:
@@ -146,8 +145,8 @@ def _count(
 def _at(ranked: Float[Tensor, "b m"], counts: list[Int[Tensor, "b 1"]], slack: Float[Tensor, "b 1"]) -> _Floors:
     exact, fewest, most = counts
     out = torch.nn.functional.pad(ranked, (0, 1), value=-torch.inf)  # what comes after the last
-    fewer = (out.gather(1, fewest) + 2 * slack).minimum(ranked[:, :1])
-    return _Floors(ranked.gather(1, exact - 1), fewer, ranked.gather(1, most - 1) - 2 * slack)
+    surely = out.gather(1, fewest) + 2 * slack
+    return _Floors(ranked.gather(1, exact - 1), surely, ranked.gather(1, most - 1) - 2 * slack)
 
 
 def _require(holds: bool, name: str, value: object, why: str) -> None:

@@ -96,18 +96,17 @@ class Row:
     def take(self, token: int, log_probability: float, ends: frozenset[int], *, chosen: bool) -> Piece:
         """Adds a token; one that was not chosen but owed belongs to no stop word."""
         self.ids.append(token)
-        if token in ends:
-            text, reason = self.decoding.end(), "end"
-            text = self.ending.add(text) + self.ending.release()
-            return Piece(self.number, token, log_probability, text, reason)
-        piece = self.decoding.add(token)
+        ended, full = token in ends, self.written == self.limit
+        piece = "" if ended else self.decoding.add(token)
+        if ended or full:
+            piece += self.decoding.end()
         text = self.ending.add(piece) if chosen else self.ending.release() + piece
         if self.ending.found:
             return Piece(self.number, token, log_probability, text, "stop")
-        if self.written < self.limit:
-            return Piece(self.number, token, log_probability, text, None)
-        text += self.ending.add(self.decoding.end()) + self.ending.release()
-        return Piece(self.number, token, log_probability, text, "limit")
+        if ended or full:
+            text += self.ending.release()
+        reason = "end" if ended else "limit" if full else None
+        return Piece(self.number, token, log_probability, text, reason)
 
     def slide(self, most: int) -> bool:
         """Where the window is full, forgets all but its newer half; says whether it did."""
