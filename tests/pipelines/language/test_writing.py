@@ -80,22 +80,20 @@ def test_a_text_ends_before_its_stop_word_and_shows_nothing_of_it(model):
         assert stop not in piece.text
 
 
-def test_the_probability_of_what_was_written_is_that_of_the_text(model):
+def test_the_probability_of_what_was_written_is_that_of_the_text(characters_model):
+    model, tokens = characters_model, characters_model.tokenizer.vocab_size
     (text,) = model.write("the cat", tokens=12, seed=4)
-    ended = text.reason == "end"
-    (nats,) = model.log_probabilities([str(text)], ended=ended)
-    if model.tokenizer.encode(str(text)) == [*model.tokenizer.encode("the cat"), *text.tokens[: 12 - ended]]:
-        before = [model.tokenizer.end_id, *model.tokenizer.encode("the cat")]
-        scored = model.network(torch.tensor([[*before, *text.tokens]]))[0, :, : model.tokenizer.vocab_size].log_softmax(
-            -1
-        )
-        expected = [float(scored[place, token]) for place, token in enumerate([*before, *text.tokens][1:])]
-        assert nats.tolist() == pytest.approx(expected, abs=1e-4)
-    assert model.log_probability(["the cat"]) == pytest.approx([float(model.log_probabilities(["the cat"])[0].sum())])
-    assert model.log_probability([""]) == [0]
-    ids = model.tokenizer.encode("the cat")
-    told = model.network(torch.tensor([ids]))[0, -1, : model.tokenizer.vocab_size].log_softmax(-1)[text.tokens[0]]
-    assert text.log_probabilities[0] == pytest.approx(float(told), abs=1e-4)
+    begun = model.tokenizer.encode("the cat")
+    scored = model.network(torch.tensor([[*begun, *text.tokens]]))[0, :, :tokens].log_softmax(-1)
+    expected = [float(scored[len(begun) - 1 + place, token]) for place, token in enumerate(text.tokens)]
+    assert text.log_probabilities == pytest.approx(expected, abs=1e-4)
+
+    whole = [model.tokenizer.end_id, *begun, model.tokenizer.end_id]
+    scored = model.network(torch.tensor([whole]))[0, :, :tokens].log_softmax(-1)
+    expected = [float(scored[place, token]) for place, token in enumerate(whole[1:])]
+    (nats,) = model.log_probabilities(["the cat"], ended=True)
+    assert nats.tolist() == pytest.approx(expected, abs=1e-4)
+    assert model.log_probability(["the cat", ""]) == pytest.approx([sum(expected[:-1]), 0], abs=1e-3)
 
 
 @pytest.mark.parametrize("prompt", ["the cat", "", "a dog "])

@@ -210,9 +210,8 @@ class LanguageModel:
         if len(ids) <= given:
             return torch.zeros(0, dtype=torch.float64)
         device = next(self.network.parameters()).device
-        logits = self.network(torch.tensor([ids[:-1]], device=device))[
-            0, given - 1 :, : self.tokenizer.vocab_size
-        ].double()
+        logits = self.network(torch.tensor([ids[:-1]], device=device))[0, given - 1 :]
+        logits = logits[:, : self.tokenizer.vocab_size].double()
         taken = logits.gather(1, torch.tensor(ids[given:], device=device)[:, None])[:, 0]
         return (taken - logits.logsumexp(1)).cpu()
 
