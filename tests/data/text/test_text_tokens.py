@@ -1,8 +1,12 @@
 """Texts come back from their numbers, and transformers reads the same numbers from the same folder."""
 
+import json
+
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from sfumato.data.text.tokens import END, Decoding, TextTokenizer
@@ -83,9 +87,18 @@ def test_bytes_that_never_become_a_character_are_told_at_the_end():
     assert decoding.end() == "\ufffd"
 
 
-def test_the_files_of_gpt2_are_read(tmp_path):
-    import json
+def test_what_stands_before_every_text_is_told_and_no_part_of_it():
+    model = tokenizers.Tokenizer.from_str(BYTES._tokenizer.to_str())
+    model.add_special_tokens(["<s>"])
+    start = model.token_to_id("<s>")
+    model.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", start)])
+    llama = TextTokenizer(model, END)
+    assert llama.start_ids == [start]
+    assert llama.encode("the cat") == BYTES.encode("the cat")
+    assert llama.decode([*llama.start_ids, *llama.encode("the cat")]) == "the cat"
 
+
+def test_the_files_of_gpt2_are_read(tmp_path):
     BYTES.save(tmp_path)
     whole = json.loads((tmp_path / "tokenizer.json").read_text())
     other = tmp_path / "gpt2"

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel, LlamaForCausalLM
 
+from sfumato.data.text.tokens import TextTokenizer
 from sfumato.errors import CheckpointError, DataError, PromptError
 from sfumato.networks.gpt2 import GPT2
 from sfumato.pipelines.language import choosing
@@ -147,6 +148,16 @@ def test_wrong_settings_are_refused(model):
         model.write("a", number=0)
     with pytest.raises(PromptError, match="stop word is empty"):
         model.write("a", stop=[""])
+
+
+def test_a_model_that_knows_no_beginning_asks_for_one(characters_model):
+    model = LanguageModel(characters_model.network, TextTokenizer.of_characters(["abc"]))
+    with pytest.raises(PromptError, match="knows no beginning of a text"):
+        model.write("")
+    with pytest.raises(PromptError, match="knows no end of a text"):
+        model.log_probability(["ab"], ended=True)
+    assert len(model.log_probabilities(["abc"])[0]) == 2  # the first is taken as given
+    assert set(model.write("a", tokens=30, seed=0)[0].written) <= set("abc")
 
 
 def test_an_unknown_character_is_named(characters_model):
