@@ -26,7 +26,9 @@ from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEnc
 from sfumato.networks.config import Config
 from sfumato.networks.controlnet import ControlNet, ControlNetConfig
 from sfumato.networks.flux import FluxConfig, FluxTransformer
+from sfumato.networks.gpt2 import GPT2, GPT2Config
 from sfumato.networks.k_unet import KUNet, KUNetConfig
+from sfumato.networks.llama import Llama, LlamaConfig
 from sfumato.networks.pixart import PixArtConfig, PixArtTransformer
 from sfumato.networks.sd3 import SD3Config, SD3Transformer
 from sfumato.networks.t2i_adapter import T2IAdapter, T2IAdapterConfig
@@ -60,6 +62,8 @@ NETWORKS = {
     "CLIPTextModel": Kind(TextEncoder, TextConfig, "transformers"),
     "CLIPTextModelWithProjection": Kind(TextEncoder, TextConfig, "transformers"),
     "CLIPVisionModelWithProjection": Kind(ImageEncoder, ImageConfig, "transformers"),
+    "GPT2LMHeadModel": Kind(GPT2, GPT2Config, "transformers"),
+    "LlamaForCausalLM": Kind(Llama, LlamaConfig, "transformers"),
     "UNet2DConditionModel": Kind(UNet, UNetConfig, "diffusers"),
     "Classifier": Kind(Classifier, ClassifierConfig, "sfumato"),
     "VectorAutoencoder": Kind(VectorAutoencoder, VectorAutoencoderConfig, "sfumato"),
@@ -82,6 +86,7 @@ PARTS = {
     "classifier": ("Classifier",),
     "vector_vae": ("VectorAutoencoder",),
     "prior": ("VectorDenoiser",),
+    "language_model": ("GPT2LMHeadModel", "LlamaForCausalLM"),
 }
 DENOISERS = ("unet", "transformer", "upsampler", "prior")  # trained along a process, which a scheduler's file tells
 

@@ -48,17 +48,17 @@ def read(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]], dict[str,
     Raises:
         CheckpointError: a file is missing, too large or not what it should be.
     """
-    config = _json(folder / CONFIG) if (folder / CONFIG).exists() else {}
+    config = read_object(folder / CONFIG) if (folder / CONFIG).exists() else {}
     if "added_tokens_decoder" not in config and (folder / SPECIALS).exists():
-        config |= _json(folder / SPECIALS)  # older folders, where it has the last word
+        config |= read_object(folder / SPECIALS)  # older folders, where it has the last word
     words = _text(folder / WORDS).split() if (folder / WORDS).exists() else []
     if (folder / VOCABULARY).exists() or not (folder / ALL_IN_ONE).exists():
-        vocabulary = _checked(_json(folder / VOCABULARY), folder / VOCABULARY)
+        vocabulary = _checked(read_object(folder / VOCABULARY), folder / VOCABULARY)
         lines = _text(folder / MERGES).splitlines()
         merges = _pairs((line for line in lines if line and not line.startswith("#")), folder / MERGES)
     else:
         path = folder / ALL_IN_ONE
-        model = _json(path).get("model")
+        model = read_object(path).get("model")
         if not isinstance(model, dict):
             raise CheckpointError(f"{path}: holds no model")
         vocabulary = _checked(model.get("vocab"), path)
@@ -93,7 +93,8 @@ def _checked(vocabulary: Any, path: Path) -> dict[str, int]:
     return vocabulary
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; raises CheckpointError naming the file when it is missing, too large or something else."""
     try:
         content = json.loads(_text(path))
     except (ValueError, RecursionError) as error:

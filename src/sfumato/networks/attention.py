@@ -42,11 +42,21 @@ def attend(
     """
     b, n, c = q.shape
     q, k, v = (x.reshape(b, -1, heads, c // heads).transpose(1, 2) for x in (q, k, v))  # b heads n c/heads
-    if q.is_cpu and q.requires_grad and n * k.shape[2] <= SHORT:
-        mixed = _written_out(q, k, v, bias, causal)
-    else:
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
-    return mixed.transpose(1, 2).reshape(b, n, c)
+    return attend_heads(q, k, v, bias, causal=causal).transpose(1, 2).reshape(b, n, c)
+
+
+def attend_heads(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads t c"],
+    v: Float[Tensor, "b heads t c"],
+    bias: Float[Tensor, "*s t"] | None = None,
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "b heads n c"]:
+    """Does what `attend` does where the heads stand apart; `bias` is of any shape that spreads to (b, heads, n, t)."""
+    if q.is_cpu and q.requires_grad and q.shape[2] * k.shape[2] <= SHORT:
+        return _written_out(q, k, v, bias, causal)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
 
 
 def _written_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, causal: bool) -> Tensor:

@@ -15,6 +15,7 @@ from sfumato.networks.clip import ImageEncoder, TextEncoder
 from sfumato.networks.controlnet import ControlNet
 from sfumato.networks.dit import DiT
 from sfumato.networks.flux import FluxTransformer
+from sfumato.networks.gpt import GPT
 from sfumato.networks.pixart import PixArtTransformer
 from sfumato.networks.sd3 import SD3Transformer
 from sfumato.networks.unet import UNet
@@ -61,6 +62,8 @@ def table_of(network: nn.Module) -> Table:
             return PIXART
         case TextEncoder() | ImageEncoder():
             return clip_table(network.config.hidden_size, network.config.num_hidden_layers)
+        case GPT():
+            return gpt_table(network.config.layers)
         case _:
             return {}
 
@@ -125,4 +128,21 @@ def clip_table(width: int, layers: int) -> Table:
         "*.fc1.weight": (2 * width) ** -0.5,
         "*.fc2.weight": residual,
         "*_projection.weight": attention,
+    }
+
+
+def gpt_table(layers: int) -> Table:
+    """Gives the deviations of GPT-2: Radford et al. 2019, section 2.3, for both layouts."""
+    residual = 0.02 * (2 * layers) ** -0.5
+    return {
+        "*.bias": 0,
+        "*_proj.weight": 0.02,
+        "*.c_*.weight": 0.02,
+        "*.wte.weight": 0.02,
+        "*.wpe.weight": 0.02,
+        "*embed_tokens.weight": 0.02,
+        "lm_head.weight": 0.02,
+        "*.c_proj.weight": residual,  # what the blocks add grows with their number
+        "*.o_proj.weight": residual,
+        "*.down_proj.weight": residual,
     }
