@@ -1,0 +1,190 @@
+"""Captions that lie: found by a judge who first learns, from lies made for trial, what a lie looks like in this set.
+
+The set's own captions are told apart from captions made wrong on purpose: those of other pictures, and its own with a
+word exchanged. That the set's own hold lies too changes no order (learning from positive and unlabelled examples: Elkan
+and Noto 2008), and how many there are follows from where the two kinds overlap least.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from sfumato.data.alterations import Alterations
+from sfumato.evaluation.data_check.agreement import Agreement
+from sfumato.evaluation.data_check.evidence import Evidence, Surroundings, fitted_scale, gathered
+from sfumato.evaluation.data_check.regression import told_apart
+from sfumato.seeds import derived_seed
+
+LEAST = 40  # pairs from which anything can be said
+TRIED = 4000  # pairs of which lies are made for trial, at most
+ALTERED = 16  # captions that differ by a word, for each pair
+SURE_ENOUGH = 0.7  # informedness from which a judge is believed who was not told how many lies there are
+FALSE_ALARMS = 0.05  # at which what is found is told
+EASY, HARD = "another picture's caption", "one word changed"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found among n pairs.
+
+    Attributes:
+        suspicion: of each pair; higher is worse, 0 for what is as likely a lie made for trial as a caption of the set.
+        named: which pairs are called lies.
+        better: a caption that fits better, where there is one.
+        share: how many of the captions lie: as it was told, or estimated.
+        found: the share of the lies made for trial that are found at 5 % false alarms, by their kind; estimated.
+        believed: whether the judge tells lies from captions well enough to name any unasked.
+    """
+
+    suspicion: Float[Tensor, " n"]
+    named: Bool[Tensor, " n"]
+    better: list[str | None]
+    share: float
+    found: dict[str, float]
+    believed: bool
+
+
+def judged(
+    agreements: Sequence[Agreement],
+    pictures: Int64[Tensor, " n"],
+    captions: Sequence[str],
+    lies: float | None = None,
+    altered: int = ALTERED,
+    seed: int = 0,
+) -> Judgement | None:
+    """Which captions lie about their pictures.
+
+    Args:
+        agreements: who sees how well a caption fits, one or more; each adds to what is known.
+        pictures: the number of each pair's picture.
+        captions: the caption of each pair.
+        lies: the expected share of lies, 0 to 1: so many with the most against them are named. None: it is estimated,
+            and if the judge is too weak for that none is named.
+        altered: captions that differ by a word, for each pair; more find more and take longer.
+        seed: of all choices.
+
+    Returns:
+        The judgement; None for fewer than 40 pairs or two different captions.
+    """
+    if len(captions) < LEAST or len(set(captions)) < 2:
+        return None
+    known = Alterations.of(captions)
+    trial = made_up(pictures, captions, known, seed)
+    both = torch.cat([pictures, trial.pictures]), [*captions, *trial.captions]
+    changes = [known.altered(text, altered, _chance(seed, "altered", text)) for text in both[1]]
+    evidence = [_of(agreement, *both, changes, len(captions), seed) for agreement in agreements]
+    features = torch.cat([each.features for each in evidence], 1)
+    suspicion = _suspicion(features, len(captions), trial.kinds)
+    own, wrong = suspicion[: len(captions)], suspicion[len(captions) :]
+    share = estimated_share(own, wrong) if lies is None else lies
+    apart = informedness(own, wrong, share)
+    believed = lies is not None or apart >= SURE_ENOUGH
+    named = torch.zeros(len(own), dtype=torch.bool)
+    if believed:
+        named[own.argsort(descending=True)[: round(share * len(own))]] = True
+    found = {
+        kind: found_at(own, wrong[[k == kind for k in trial.kinds]], share)
+        for kind in (EASY, HARD)
+        if kind in trial.kinds
+    }
+    better = [next(filter(None, options), None) for options in zip(*(e.better for e in evidence), strict=True)]
+    return Judgement(own, named, better[: len(captions)], share, found, believed)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Pairs that are wrong on purpose, and how."""
+
+    pictures: Int64[Tensor, " m"]
+    captions: list[str]
+    kinds: list[str]
+
+
+def made_up(pictures: Int64[Tensor, " n"], captions: Sequence[str], known: Alterations, seed: int) -> Trial:
+    """Lies about some of the pictures, two each: the caption of another one, and its own with a word exchanged."""
+    chance = _chance(seed, "trial")
+    chosen = chance.sample(range(len(captions)), min(TRIED, len(captions)))
+    places: list[int] = []
+    texts: list[str] = []
+    kinds: list[str] = []
+    for place in chosen:
+        other = captions[chance.randrange(len(captions))]
+        if other != captions[place]:
+            places.append(place)
+            texts.append(other)
+            kinds.append(EASY)
+        for text in known.altered(captions[place], 1, chance):
+            places.append(place)
+            texts.append(text)
+            kinds.append(HARD)
+    return Trial(pictures[torch.tensor(places, dtype=torch.int64)], texts, kinds)
+
+
+def _of(
+    agreement: Agreement, pictures: Tensor, captions: Sequence[str], changes: list[list[str]], real: int, seed: int
+) -> Evidence:
+    """The evidence of one who sees, beside captions and pictures of the set chosen by the seed."""
+    chance = _chance(seed, "around")
+    several = chance.sample(range(real), min(real, agreement.others))
+    around = Surroundings(
+        tuple(dict.fromkeys(captions[place] for place in several)), pictures[torch.tensor(several)].unique()
+    )
+    some = torch.tensor(several)
+    scale = fitted_scale(agreement, pictures[some], [captions[place] for place in several], around)
+    return gathered(agreement, pictures, captions, changes, around, scale)
+
+
+def _suspicion(features: Float[Tensor, "n f"], own: int, kinds: Sequence[str]) -> Float[Tensor, " n"]:
+    """The log-odds of a lie, which may be of either kind: each kind is told from the set's own captions by itself.
+
+    So a judge who cannot see changed words, whose odds are then even, is no worse at seeing mistaken captions.
+    """
+    odds = []
+    for kind in dict.fromkeys(kinds):
+        of_kind = torch.tensor([False] * own + [each == kind for each in kinds])
+        used = of_kind | (torch.arange(len(features)) < own)
+        odds.append(told_apart(features, of_kind, used))
+    return torch.stack(odds).logsumexp(0) - math.log(len(odds))
+
+
+def estimated_share(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"]) -> float:
+    """At most how many of a set can be like what is wrong: the least quotient of their shares above any threshold.
+
+    As many as that are lies if some lies are worse than any true caption (Blanchard, Lee and Scott 2010). Thresholds
+    above which a tenth to nine tenths of the wrong are found count; few are too few to tell.
+    """
+    thresholds = wrong.quantile(torch.linspace(0.1, 0.9, 33))
+    above = (own[:, None] > thresholds).float().mean(0)
+    wrong_above = (wrong[:, None] > thresholds).float().mean(0)
+    return float((above / wrong_above.clamp(min=1 / len(wrong))).min().clamp(0, 1))
+
+
+def informedness(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> float:
+    """The most that what is found exceeds the false alarms at any threshold, 0 to 1 (Youden 1950).
+
+    `share` of `own` are lies themselves, which are no false alarms.
+    """
+    thresholds = wrong.quantile(torch.linspace(0, 1, 101))
+    apart = ((wrong[:, None] > thresholds).float().mean(0) - (own[:, None] > thresholds).float().mean(0)).max()
+    return min(1.0, float(apart) / max(1 - share, 1e-6))
+
+
+def found_at(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float, alarms: float = FALSE_ALARMS) -> float:
+    """The share of the wrong that is found where at most `alarms` of the true are accused, by estimate."""
+    thresholds = torch.cat([own, wrong]).sort(descending=True).values
+    above = 1 - torch.searchsorted(own.sort().values, thresholds, right=True) / len(own)
+    found = 1 - torch.searchsorted(wrong.sort().values, thresholds, right=True) / len(wrong)
+    false = (above - share * found) / max(1 - share, 1e-6)
+    fine = false <= alarms
+    return float(found[fine].max()) if bool(fine.any()) else 0.0
+
+
+def _chance(seed: int, *names: str) -> random.Random:
+    return random.Random(derived_seed(seed, "lies", *names))
