@@ -2,11 +2,11 @@
 
     python benchmarks/lies.py [--concepts 100] [--pictures 4000] [--lies 0.3] [--model FOLDER] [--steps 2000]
 
-Half of the corrupted captions are those of other scenes; in the others one fact is changed: a colour, a count, a place
-or a thing, whichever the scene has, equally often. The judge is the CLIP of `--model`, or one that learns first, for
-`--steps`, from other scenes whose captions are true, in `--out`. Beside the judgement of `sfumato data check` stands the
-plain cosine. *Found* is the share of the corrupted above the score that 5 % of the true captions reach; *named* is what
-the check names by itself, when it is told the share of lies and when it estimates it.
+Half of the corrupted captions are those of other scenes; the others are wrong in one fact that the scene has: a thing,
+a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one that learns
+first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside the judgement of `sfumato data check`
+stands the plain cosine. *Found* is the share of the corrupted above the score that 5 % of the true captions reach;
+*named* is what the check names by itself, when it is told the share of lies and when it estimates it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from sfumato.data.scenes.compose import compose
 from sfumato.data.scenes.language import Language
-from sfumato.data.scenes.lying import LIES, lie
+from sfumato.data.scenes.lies import LIED, Liar
 from sfumato.data.scenes.sprites import Pack, pack
 from sfumato.data.scenes.stream import Scenes
 from sfumato.devices import choose_device
@@ -34,24 +34,24 @@ from sfumato.evaluation.features import TOGETHER, FeatureNetwork
 
 SEED = 2**20  # of the scenes that are judged; the CLIP learned from others
 ALARMS = 0.05
-SWAPPED = "swapped"
-KINDS = (SWAPPED, *LIES)
+EXCHANGED = "exchanged"
+KINDS = (EXCHANGED, *LIED)
 
 
 def corrupted(stream: Scenes, count: int, share: float, seed: int) -> tuple[list[str], list[str | None]]:
-    """A caption of each of the first scenes, and in which way it lies."""
-    rng = random.Random(seed)
+    """A caption of each of the first scenes, and in what it lies."""
+    rng, liar = random.Random(seed), Liar(stream.language)
     scenes = [stream.scene(number) for number in range(count)]
-    captions = [stream.told(scene, number) for number, scene in enumerate(scenes)]
-    told, kinds = list(captions), [None] * count
+    told = [stream.told(scene, number) for number, scene in enumerate(scenes)]
+    kinds: list[str | None] = [None] * count
     for turn, number in enumerate(rng.sample(range(count), round(share * count))):
+        shown = scenes[number].description
+        assert shown is not None
         if turn % 2:
-            others = [other for other in rng.sample(range(count), min(9, count)) if captions[other] != captions[number]]
-            told[number], kinds[number] = captions[others[0]], SWAPPED
+            told[number], kinds[number] = liar.exchanged(shown, rng), EXCHANGED
         else:
-            lies = {how: lie(scenes[number].description, how, stream.language, rng) for how in LIES}
-            how = rng.choice([how for how, text in lies.items() if text])
-            told[number], kinds[number] = lies[how], how
+            lie = liar.lie(shown, rng)
+            told[number], kinds[number] = lie.caption, lie.fact
     return told, kinds
 
 
@@ -98,6 +98,7 @@ def trusted_clip(out: Path, sprites: Pack, given: argparse.Namespace) -> Path:
         f"data.grid={given.grid}",
         f"data.sprites={str(pack_file)!r}",
         f"clip.steps={given.steps}",
+        f"clip.altered={given.altered}",
         *(given.set or ()),
     ]
     train("scenes", out, "scenes", settings, stage="clip", size=given.size)
@@ -119,6 +120,9 @@ def main() -> None:
     arguments.add_argument("--model", help="a folder with image_encoder, text_encoder and tokenizer, trained on scenes")
     arguments.add_argument("--out", type=Path, default=Path("trusted-clip"))
     arguments.add_argument("--steps", type=int, default=2000, help="of the CLIP that learns first")
+    arguments.add_argument(
+        "--altered", type=int, default=4, help="captions with a word exchanged that it learns from too"
+    )
     arguments.add_argument("--size", default="tiny")
     arguments.add_argument("--set", action="append", help="a value over the recipe's, as in train")
     arguments.add_argument("--language", default="full")

@@ -29,8 +29,8 @@ class Alterations:
 
     Example:
         >>> known = Alterations.of(["a red cat", "a blue cat", "a red dog", "a blue dog", "one bird"], common=1.0)
-        >>> sorted(known.altered("a red bird", 4, random.Random(0)))
-        ['a blue bird']
+        >>> sorted(known.altered("a red bird", 9, random.Random(0)))
+        ['a blue bird', 'a red cat', 'a red dog', 'one red bird']
     """
 
     exchanges: Mapping[str, Mapping[str, float]]

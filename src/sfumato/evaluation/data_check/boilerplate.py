@@ -41,7 +41,7 @@ RULES: tuple[tuple[str, str, float], ...] = (  # pattern of the whole caption, w
     (
         r".*\b(click (here|to|for|on)|tap to|enlarge (image|picture|photo)|(view|see) (larger|full|more|details)|"
         r"image may contain|may be an image of|all rights reserved|free shipping|add to cart|buy now|read more|"
-        r"log ?in to|sign up|javascript|cookies?|enable javascript)\b.*",
+        r"sign up (for|to|now)|(use|uses|accept|our) cookies|(enable|requires) javascript)\b.*",
         "a phrase of a web page",
         0.9,
     ),

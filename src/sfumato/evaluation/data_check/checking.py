@@ -240,7 +240,8 @@ def notes(judgement: Judgement | None, why_not: str, network: FeatureNetwork | N
         )
     elif judgement.named.any():
         told.append(
-            f"{judgement.share:.1%} are named: as many as are expected to lie, those with the most against them."
+            f"About {judgement.share:.1%} of the captions are expected to lie; {int(judgement.named.sum()):,} are "
+            "named, those with the most against them."
         )
     return told
 

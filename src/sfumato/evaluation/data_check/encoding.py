@@ -14,8 +14,7 @@ TAG = re.compile(r"</?[a-z][a-z0-9]{0,9}(\s[^<>]{0,200})?/?>", re.IGNORECASE)
 REPLACEMENT = "\ufffd"
 ROUNDS = 3  # texts are spoiled more than once
 
-# The characters that Windows-1252 leaves undefined and most programs read as control characters.
-UNDEFINED = {code: chr(code) for code in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
+UNDEFINED = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})  # in Windows-1252; read as control characters
 
 
 class Damage(NamedTuple):
@@ -39,7 +38,7 @@ def damage(text: str) -> Damage | None:
         repaired = unspoilt(text)
         return Damage("UTF-8 read as another alphabet", 0.8, repaired if repaired != text else None)
     if REPLACEMENT in text:
-        return Damage(f"{text.count(REPLACEMENT)} unreadable letters", 0.9, None)
+        return Damage("unreadable letters", 0.9, None)
     if ENTITY.search(text):
         repaired = " ".join(unescape(text).split())
         return Damage("codes of a web page", 0.4, repaired if repaired != text else None)

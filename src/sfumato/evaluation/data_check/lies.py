@@ -66,7 +66,7 @@ def judged(
         pictures: the number of each pair's picture.
         captions: the caption of each pair.
         lies: the expected share of lies, 0 to 1: so many with the most against them are named. None: it is estimated,
-            and if the judge is too weak for that none is named.
+            no more are named than accuse 5 % of the true ones, and none if the judge is too weak to tell.
         altered: captions that differ by a word, for each pair; more find more and take longer.
         seed: of all choices.
 
@@ -78,17 +78,19 @@ def judged(
     known = Alterations.of(captions)
     trial = made_up(pictures, captions, known, seed)
     both = torch.cat([pictures, trial.pictures]), [*captions, *trial.captions]
-    changes = [known.altered(text, altered, _chance(seed, "altered", text)) for text in both[1]]
+    if not trial.captions:
+        return None
+    changed = {text: known.altered(text, altered, _chance(seed, "altered", text)) for text in dict.fromkeys(both[1])}
+    changes = [changed[text] for text in both[1]]
     evidence = [_of(agreement, *both, changes, len(captions), seed) for agreement in agreements]
     features = torch.cat([each.features for each in evidence], 1)
     suspicion = _suspicion(features, len(captions), trial.kinds)
     own, wrong = suspicion[: len(captions)], suspicion[len(captions) :]
     share = estimated_share(own, wrong) if lies is None else lies
-    apart = informedness(own, wrong, share)
-    believed = lies is not None or apart >= SURE_ENOUGH
+    believed = lies is not None or informedness(own, wrong, share) >= SURE_ENOUGH
+    count = round(share * len(own)) if lies is not None else few_enough(own, wrong, share) if believed else 0
     named = torch.zeros(len(own), dtype=torch.bool)
-    if believed:
-        named[own.argsort(descending=True)[: round(share * len(own))]] = True
+    named[own.argsort(descending=True)[:count]] = True
     found = {
         kind: found_at(own, wrong[[k == kind for k in trial.kinds]], share)
         for kind in (EASY, HARD)
@@ -176,14 +178,26 @@ def informedness(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: fl
     return min(1.0, float(apart) / max(1 - share, 1e-6))
 
 
-def found_at(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float, alarms: float = FALSE_ALARMS) -> float:
-    """The share of the wrong that is found where at most `alarms` of the true are accused, by estimate."""
-    thresholds = torch.cat([own, wrong]).sort(descending=True).values
-    above = 1 - torch.searchsorted(own.sort().values, thresholds, right=True) / len(own)
-    found = 1 - torch.searchsorted(wrong.sort().values, thresholds, right=True) / len(wrong)
-    false = (above - share * found) / max(1 - share, 1e-6)
-    fine = false <= alarms
+def found_at(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> float:
+    """The share of the wrong that is found where at most 5 % of the true are accused, by estimate."""
+    found, false = _rates(own, wrong, share)
+    fine = false <= FALSE_ALARMS
     return float(found[fine].max()) if bool(fine.any()) else 0.0
+
+
+def few_enough(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> int:
+    """How many of a set to name: its share of lies, but no more than accuse 5 % of the true, by estimate."""
+    _, false = _rates(own, wrong, share)
+    fine = (false <= FALSE_ALARMS).nonzero()
+    return min(round(share * len(own)), 1 + int(fine.max()) if len(fine) else 0)
+
+
+def _rates(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> tuple[Tensor, Tensor]:
+    """What is found of the wrong, and which share of the true is accused, when the k worst of the set are named."""
+    thresholds = own.sort(descending=True).values
+    above = torch.arange(1, len(own) + 1) / len(own)
+    found = 1 - torch.searchsorted(wrong.sort().values, thresholds).double() / len(wrong)
+    return found, (above - share * found) / max(1 - share, 1e-6)
 
 
 def _chance(seed: int, *names: str) -> random.Random:

@@ -1,6 +1,6 @@
 """Watermarks: the same lines at the same place in many different pictures.
 
-Directions of edges, averaged over unrelated pictures, cancel out; those of a mark that is laid over them stay (Dekel
+Orientations of edges, averaged over unrelated pictures, cancel out; those of a mark that is laid over them stay (Dekel
 et al. 2017, "On the effectiveness of visible watermarks"). The marks are learned from some pictures and looked for in
 each.
 """
@@ -19,7 +19,7 @@ SIDE = 96  # pixels a side to which whole pictures are brought
 LEARNED = 512  # pictures from which marks are learned
 FEWEST = 40  # pictures below which chance looks like marks
 EDGE = 6.0  # levels a pixel from which on there is an edge
-CHANCE = 12.0  # N x^2, where unrelated directions of N pictures reach a mean of x in no pixel of the picture
+CHANCE = 12.0  # N x^2, where unrelated orientations in N pictures reach a mean of x in no pixel of the picture
 PIXELS = 24  # of a mark, at least
 ALIKE = 0.6  # how well the edges of a picture agree with those of a mark that it bears
 CARRIERS = 5  # pictures that bear a mark, at least
@@ -31,22 +31,26 @@ Edges = Float[np.ndarray, "2 s s"]
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a mark has lines, and in which directions they run."""
+    """Where a mark has lines, and how they run."""
 
     pixels: Bool[np.ndarray, "s s"]
-    directions: Edges
+    orientations: Edges
 
     def agreement(self, edges: Edges) -> float:
         """How well the edges of a picture agree with the mark: near 0 by chance, 1 wholly."""
-        return float((edges * self.directions).sum(0)[self.pixels].mean())
+        return float((edges * self.orientations).sum(0)[self.pixels].mean())
 
 
 def edges_of(picture: Image.Image) -> Edges:
-    """The direction in which each pixel gets lighter, of length 1; 0 where there is no edge."""
+    """How the edge at each pixel runs, as the cosine and sine of twice its angle; 0 where there is none.
+
+    Twice the angle is the same for light on dark and dark on light, since a mark lies over both.
+    """
     grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    slope = np.stack(np.gradient(np.asarray(grey, np.float32)))
-    length = np.sqrt((slope**2).sum(0))
-    return np.where(length >= EDGE, slope / np.maximum(length, 1e-6), 0).astype(np.float32)
+    down, across = np.gradient(np.asarray(grey, np.float32))
+    square = down**2 + across**2
+    doubled = np.stack([across**2 - down**2, 2 * across * down])
+    return np.where(square >= EDGE**2, doubled / np.maximum(square, 1e-6), 0).astype(np.float32)
 
 
 def marks_in(several: Sequence[Edges]) -> list[Mark]:

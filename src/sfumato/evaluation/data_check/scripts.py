@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
-TOGETHER = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK", "BOPOMOFO": "CJK", "FULLWIDTH": "LATIN"}
+EAST_ASIAN = "EAST ASIAN"
+TOGETHER = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"), EAST_ASIAN) | {"FULLWIDTH": "LATIN"}
 SIGNS = frozenset(
     {"MATHEMATICAL", "MODIFIER", "FEMININE", "MASCULINE", "SCRIPT", "DOUBLE", "BLACK", "MICRO", "OHM", ""}
 )
 WORD = re.compile(r"[^\W\d_]+")
 MAJORITY = 0.9  # of the captions, for a set to have a script of its own
-FOREIGN = 0.3  # of a caption's letters
+FOREIGN = 0.5  # of a caption's letters
 
 
 @cache
@@ -46,7 +47,7 @@ def foreign(caption: str, usual: str | None) -> tuple[str, float] | None:
     """
     for word in WORD.findall(caption):
         mixed = set(filter(None, map(script, word)))
-        if len(mixed) > 1 and "CJK" not in mixed:
+        if len(mixed) > 1 and EAST_ASIAN not in mixed:
             return f"a word in letters of {' and '.join(sorted(one.title() for one in mixed))}", 0.6
     letters = Counter(filter(None, map(script, caption)))
     strange = {name: times for name, times in letters.items() if usual and name != usual}
