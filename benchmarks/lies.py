@@ -4,7 +4,7 @@
 
 Half of the corrupted captions are those of other scenes; the others are wrong in one fact that the scene has: a thing,
 a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one that learns
-first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside the judgement of `sfumato data check`
+first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside what `sfumato data check` says
 stands the plain cosine. *Found* is the share of the corrupted above the score that 5 % of the true captions reach;
 *named* is what the check names by itself, when it is told the share of lies and when it estimates it.
 """
@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sfumato.data.scenes import lies
 from sfumato.data.scenes.compose import compose
 from sfumato.data.scenes.language import Language
-from sfumato.data.scenes.lies import LIED, Liar
 from sfumato.data.scenes.sprites import Pack, pack
 from sfumato.data.scenes.stream import Scenes
 from sfumato.devices import choose_device
@@ -35,12 +35,12 @@ from sfumato.evaluation.features import TOGETHER, FeatureNetwork
 SEED = 2**20  # of the scenes that are judged; the CLIP learned from others
 ALARMS = 0.05
 EXCHANGED = "exchanged"
-KINDS = (EXCHANGED, *LIED)
+KINDS = (EXCHANGED, *lies.LIED)
 
 
 def corrupted(stream: Scenes, count: int, share: float, seed: int) -> tuple[list[str], list[str | None]]:
     """A caption of each of the first scenes, and in what it lies."""
-    rng, liar = random.Random(seed), Liar(stream.language)
+    rng, liar = random.Random(seed), lies.Liar(stream.language)
     scenes = [stream.scene(number) for number in range(count)]
     told = [stream.told(scene, number) for number, scene in enumerate(scenes)]
     kinds: list[str | None] = [None] * count
@@ -120,9 +120,7 @@ def main() -> None:
     arguments.add_argument("--model", help="a folder with image_encoder, text_encoder and tokenizer, trained on scenes")
     arguments.add_argument("--out", type=Path, default=Path("trusted-clip"))
     arguments.add_argument("--steps", type=int, default=2000, help="of the CLIP that learns first")
-    arguments.add_argument(
-        "--altered", type=int, default=4, help="captions with a word exchanged that it learns from too"
-    )
+    arguments.add_argument("--altered", type=int, default=4, help="clip.altered, for that CLIP")
     arguments.add_argument("--size", default="tiny")
     arguments.add_argument("--set", action="append", help="a value over the recipe's, as in train")
     arguments.add_argument("--language", default="full")

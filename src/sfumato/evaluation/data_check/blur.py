@@ -8,14 +8,15 @@ from PIL import Image
 
 SIDE = 256  # pixels of the shorter side at which it is looked at; smaller pictures as they are
 WINDOW = 9  # pixels, over which the picture is blurred again
+SLIGHT = 0.1  # of the greatest difference
 BLURRED = 0.72  # and above; an edge that is a Gaussian of 1.6 pixels
 
 
 def blur(picture: Image.Image) -> float:
     """From 0, sharp, to 1: how little of the differences between neighbours a further blur takes away.
 
-    A sharp picture loses much by being blurred, a blurred one little (Crete et al. 2007, eq. 1-6). 0 for a picture
-    without any differences.
+    A sharp picture loses much by being blurred, a blurred one little (Crete et al. 2007, eq. 1-6). Only differences of
+    at least a tenth of the greatest count: a sky that fades is no blur. 0 for a picture without any differences.
     """
     return max(_along(grey := _grey(picture), 0), _along(grey, 1))
 
@@ -38,6 +39,7 @@ def _along(grey: Float[np.ndarray, "h w"], axis: int) -> float:
     smooth = (np.take(sums, range(WINDOW, count + 1), axis) - np.take(sums, range(count + 1 - WINDOW), axis)) / WINDOW
     sharp = np.take(grey, range(WINDOW // 2, count - WINDOW // 2), axis)
     before, after = np.abs(np.diff(sharp, axis=axis)), np.abs(np.diff(smooth, axis=axis))
-    whole = float(before.sum())
-    lost = float(np.maximum(0, before - after).sum())
+    edges = before >= SLIGHT * before.max()
+    whole = float(before[edges].sum())
+    lost = float(np.maximum(0, before - after)[edges].sum())
     return (whole - lost) / whole if whole else 0.0

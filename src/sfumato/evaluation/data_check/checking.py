@@ -68,9 +68,10 @@ class Checked:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is kept of those pictures that can be opened, in the order of their numbers."""
+    """What is kept of those pictures that can be opened, in the order of their numbers; why others are `broken`."""
 
     numbers: list[int]
+    broken: dict[int, str]
     looks: list[Look]
     features: Float[Tensor, "n d"] | None
 
@@ -118,8 +119,8 @@ def check(
     threads = workers or os.cpu_count() or 1
     with Progress(quiet) as progress:
         marks = _marks(entries, threads)
-        seen = _seen(entries, report, marks, network, progress, threads)
-        findings = [*judging.unusable(report), *judging.of_captions(entries, seen.numbers)]
+        seen = _seen(entries, marks, network, progress, threads)
+        findings = [*judging.unusable(report, entries, seen.broken), *judging.of_captions(entries, seen.numbers)]
         for number, each in zip(seen.numbers, seen.looks, strict=True):
             findings += judging.of_picture(number, entries[number], each, smallest)
         findings += judging.of_copies(entries, seen.looks, seen.numbers)
@@ -174,15 +175,18 @@ def _marks(entries: Sequence[Entry], workers: int) -> list[Mark]:
 
 def _seen(
     entries: Sequence[Entry],
-    report: Report,
     marks: Sequence[Mark],
     network: FeatureNetwork | None,
     progress: Progress,
     workers: int,
 ) -> Seen:
-    """Look at all pictures once; those that cannot be opened go to the report."""
+    """Look at all pictures once."""
     side = network.side if network else None
-    numbers, looks, features, waiting = [], [], [], []
+    numbers: list[int] = []
+    broken: dict[int, str] = {}
+    looks: list[Look] = []
+    features: list[Tensor] = []
+    waiting: list[np.ndarray] = []
     progress.begin("pictures", len(entries))
 
     def embed() -> None:
@@ -190,10 +194,10 @@ def _seen(
             features.append(network(to_tensor(np.stack(waiting))))
             waiting.clear()
 
-    for number, (entry, found) in enumerate(in_order(partial(look, marks=marks, side=side), entries, workers)):
+    for number, (_, found) in enumerate(in_order(partial(look, marks=marks, side=side), entries, workers)):
         progress.advance(number + 1)
         if isinstance(found, PictureError):
-            report.set_aside(entry.picture.name, str(found))
+            broken[number] = str(found)
             continue
         numbers.append(number)
         looks.append(found.without_square())
@@ -203,8 +207,11 @@ def _seen(
             embed()
     embed()
     if not numbers:
-        raise DataError(f"none of {len(entries):,} pictures can be opened. {report.summary()}")
-    return Seen(numbers, looks, torch.cat(features) if features else None)
+        first = next(iter(broken))
+        raise DataError(
+            f"none of {len(entries):,} pictures can be opened: {entries[first].picture.name}, {broken[first]}"
+        )
+    return Seen(numbers, broken, looks, torch.cat(features) if features else None)
 
 
 def _agreement(network: FeatureNetwork, seen: Seen) -> ClipAgreement:

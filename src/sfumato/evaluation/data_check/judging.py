@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,11 +22,13 @@ PLAIN = 0.995  # of one colour
 Pair = tuple[int, str]
 
 
-def unusable(report: Report) -> Iterator[Finding]:
-    """What could not be used at all, as the data tell it."""
+def unusable(report: Report, entries: Sequence[Entry], broken: Mapping[int, str]) -> Iterator[Finding]:
+    """What could not be used at all: what the data tell of, and samples that cannot be opened, with the reasons."""
     for problem in report:
         if not problem.kept:
             yield Finding(problem.where, "unusable", 1.0, problem.reason)
+    for number, reason in broken.items():
+        yield Finding(entries[number].picture.name, "unusable", 1.0, reason, number)
 
 
 def of_picture(number: int, entry: Entry, look: Look, smallest: int) -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def page(
     """
     by_picture: dict[int, list[Finding]] = {}
     for finding in findings:
-        if finding.picture is not None:
+        if finding.picture is not None and finding.kind != "unusable":
             by_picture.setdefault(finding.picture, []).append(finding)
     worst = dict(sorted(by_picture.items(), key=lambda item: _badness(item[1]), reverse=True)[:shown])
     kinds = Counter(finding.kind for several in worst.values() for finding in several)
@@ -68,7 +68,7 @@ def page(
     sections = [
         _summary(findings, notes),
         section("Pictures", _filter(kinds) if kinds else "", listed, note=note if worst else ""),
-        _unusable([finding for finding in findings if finding.picture is None]),
+        _unusable([finding for finding in findings if finding.kind == "unusable"]),
     ]
     return framed(f"{name}: data check", name, "What is wrong with the data", facts, sections, STYLE + _hiding(kinds))
 
