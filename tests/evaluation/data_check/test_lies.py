@@ -35,7 +35,7 @@ class World:
         self.captions = [self.told(facts) for facts in truth]
         seen = F.normalize(read(self.captions), dim=1)
         noisy = seen + noise * torch.randn(count, WIDTH, generator=generator) / WIDTH**0.5
-        self.agreement = ClipAgreement("world", noisy, read, others=64)
+        self.agreement = ClipAgreement("world", noisy, read, others=48)
         self.pictures = torch.arange(count)
         self.lying = torch.zeros(count, dtype=torch.bool)
         for number in chance.sample(range(count), round(share * count)):
@@ -58,12 +58,12 @@ class World:
 
 
 def judged(world, *args, **settings):
-    return lies.judged([world.agreement], world.pictures, world.captions, *args, **{"altered": 8, **settings})
+    return lies.judged([world.agreement], world.pictures, world.captions, *args, **{"altered": 6, **settings})
 
 
 @pytest.fixture(scope="module")
 def world():
-    return World(500, noise=0.6, share=0.3)
+    return World(400, noise=0.6, share=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_nine_in_ten_lies_are_found_at_five_percent_false_alarms(world, judgemen
 def test_how_many_lie_is_estimated_and_so_many_are_named(world, judgement):
     assert judgement.share == pytest.approx(float(world.lying.float().mean()), abs=0.08)
     assert judgement.believed
-    assert int(judgement.named.sum()) == round(judgement.share * 500)
+    assert int(judgement.named.sum()) == round(judgement.share * 400)
     assert (judgement.named & world.lying).sum() >= 0.8 * world.lying.sum()
 
 
@@ -91,38 +91,38 @@ def test_what_it_says_of_itself_is_about_true(world, judgement):
 
 
 def test_what_fits_better_is_the_truth_as_a_rule(world, judgement):
-    truth = World(500, noise=0.6, share=0).captions
+    truth = World(400, noise=0.6, share=0).captions
     changed = [
         n
-        for n in range(500)
+        for n in range(400)
         if world.lying[n] and sum(map(str.__ne__, truth[n].split(), world.captions[n].split())) == 1
     ]
     right = sum(judgement.better[n] == truth[n] for n in changed)
-    assert len(changed) > 30
+    assert len(changed) > 25
     assert right > 0.5 * len(changed)
 
 
 def test_true_captions_are_left_alone():
-    clean = World(500, noise=0.6, share=0, seed=1)
+    clean = World(400, noise=0.6, share=0, seed=1)
     judgement = judged(clean)
     assert judgement.share < 0.05
     assert judgement.named.float().mean() < 0.05
 
 
 def test_a_judge_who_sees_nothing_names_nobody_unless_asked():
-    blind = World(300, noise=100.0, share=0.3)
+    blind = World(200, noise=100.0, share=0.3)
     assert not judged(blind).believed
     assert not judged(blind).named.any()
     asked = judged(blind, 0.3)
-    assert int(asked.named.sum()) == 90
+    assert int(asked.named.sum()) == 60
 
 
 def test_a_second_judge_adds_what_the_first_cannot_hear():
-    half = World(500, noise=0.5, share=0.3, deaf=PLACES)
-    other = World(500, noise=0.5, share=0.3, deaf=COLOURS)
+    half = World(400, noise=0.5, share=0.3, deaf=PLACES)
+    other = World(400, noise=0.5, share=0.3, deaf=COLOURS)
     assert half.captions == other.captions
     alone = judged(half, 0.3).suspicion
-    both = lies.judged([half.agreement, other.agreement], half.pictures, half.captions, 0.3, altered=8).suspicion
+    both = lies.judged([half.agreement, other.agreement], half.pictures, half.captions, 0.3, altered=6).suspicion
     assert half.found(both) > half.found(alone) + 0.05
 
 

@@ -150,7 +150,8 @@ def test_groups_hang_together_by_pairs():
 
 def watermarked(picture):
     marked = picture.copy()
-    ImageDraw.Draw(marked).text((70, 100), "(c) someone", fill=(128, 128, 128))
+    pen = ImageDraw.Draw(marked)
+    pen.text((60, 100), "(c) someone", fill="white", stroke_width=1, stroke_fill="black")
     return marked
 
 

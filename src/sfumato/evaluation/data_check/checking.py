@@ -207,10 +207,8 @@ def _seen(
             embed()
     embed()
     if not numbers:
-        first = next(iter(broken))
-        raise DataError(
-            f"none of {len(entries):,} pictures can be opened: {entries[first].picture.name}, {broken[first]}"
-        )
+        name, reason = entries[0].picture.name, broken[0]
+        raise DataError(f"none of {len(entries):,} pictures can be opened; {name}: {reason}")
     return Seen(numbers, broken, looks, torch.cat(features) if features else None)
 
 

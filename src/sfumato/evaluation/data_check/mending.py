@@ -25,6 +25,7 @@ from sfumato.errors import DataError
 from sfumato.evaluation.data_check.findings import KINDS, Finding
 
 PICTURES, TABLE, REJECTED = "pictures", TABLES[0], "rejected.jsonl"
+COPIES = ("duplicate", "near-duplicate")
 DRAWN = 64  # pixels a side of what is drawn at any size
 
 
@@ -62,9 +63,9 @@ def mend(
         if finding.picture is not None:
             by_picture.setdefault(finding.picture, []).append(finding)
     kept, rejected = [], [_told(finding.where, (), [finding]) for finding in findings if finding.picture is None]
+    counting = _counting(entries, by_picture, {*keep} - {"unusable"})
     for number, entry in enumerate(entries):
-        several = by_picture.get(number, [])
-        captions, reasons = _mended(entry, [one for one in several if one.kind not in keep])
+        captions, reasons = _mended(entry, counting.get(number, []))
         if captions:
             kept.append((number, entry, captions))
         if reasons:
@@ -82,6 +83,23 @@ def mend(
         with (folder / REJECTED).open("w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in rejected)
     return len(kept), len(entries) - len(kept)
+
+
+def _counting(
+    entries: Sequence[Entry], findings: Mapping[int, list[Finding]], keep: Collection[str]
+) -> dict[int, list[Finding]]:
+    """The findings that count, picture by picture: a copy of what is left out for its own sake is none any more."""
+    found = {number: [one for one in several if one.kind not in keep] for number, several in findings.items()}
+    standing: dict[int, int] = {}  # the one of several copies that stays, where the one that they are copies of goes
+    for number in sorted(found):
+        for copy in list(found[number]):
+            other = copy.other
+            if other is None or copy.kind not in COPIES:
+                continue
+            alone = [one for one in found.get(other, []) if one.kind not in COPIES]
+            if not _mended(entries[other], alone)[0] and standing.setdefault(other, number) == number:
+                found[number].remove(copy)
+    return found
 
 
 def _mended(entry: Entry, findings: Sequence[Finding]) -> tuple[tuple[str, ...], list[Finding]]:
