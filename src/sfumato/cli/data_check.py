@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,7 +57,7 @@ def check(
 
     if unknown := set(keep or ()) - set(KINDS):
         raise DataError(f"there is no kind {min(unknown)!r} of findings; --keep takes {', '.join(KINDS)}")
-    settings = {"altered": alterations, "smallest": smallest, "keep": keep or (), "shown": shown}
+    settings: dict[str, Any] = {"altered": alterations, "smallest": smallest, "keep": keep or (), "shown": shown}
     with warnings_told():
         done = run(data, out, fix, model=model, lies=lies, device=device, quiet=quiet, **settings)
     _show(done, fix)

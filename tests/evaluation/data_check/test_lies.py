@@ -148,8 +148,9 @@ def test_a_scale_is_found_at_which_scores_are_probabilities(world):
 
 def test_pairs_without_altered_captions_have_evidence_all_the_same(world):
     around = Surroundings(tuple(dict.fromkeys(world.captions[:64])), world.pictures[:64])
-    changes = [[], ["a red cat at the left"], []]
-    evidence = gathered(world.agreement, world.pictures[:3], world.captions[:3], changes, around, 10.0)
+    changes = {world.captions[1]: ["a red cat at the left"]}
+    some = world.pictures[:3], world.captions[:3]
+    evidence = gathered(world.agreement, *some, lambda text: changes.get(text, []), around, 10.0)
     assert evidence.features.isfinite().all()
     assert evidence.features.shape == (3, 5)
     assert torch.equal(evidence.features[0, 2], evidence.features[0, 0])

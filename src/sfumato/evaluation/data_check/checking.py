@@ -126,8 +126,7 @@ def check(
         findings += judging.of_copies(entries, seen.looks, seen.numbers)
         judgement, pairs = None, [(n, text) for n in seen.numbers for text in entries[n].captions]
         if network is not None:
-            progress.say(f"Captions are judged by {network.name}.")
-            judgement = _judged([_agreement(network, seen)], seen, pairs, lies, altered)
+            judgement = _judged([_agreement(network, seen)], seen, pairs, lies, altered, progress)
             if judgement is None:
                 why_not = "there are too few different captions to say which of them fit"
             else:
@@ -223,11 +222,24 @@ def _agreement(network: FeatureNetwork, seen: Seen) -> ClipAgreement:
 
 
 def _judged(
-    agreements: Sequence[Agreement], seen: Seen, pairs: Sequence[judging.Pair], lies: float | None, altered: int
+    agreements: Sequence[Agreement],
+    seen: Seen,
+    pairs: Sequence[judging.Pair],
+    lies: float | None,
+    altered: int,
+    progress: Progress,
 ) -> Judgement | None:
     place = {number: place for place, number in enumerate(seen.numbers)}
     pictures = torch.tensor([place[number] for number, _ in pairs], dtype=torch.int64)
-    return judged(agreements, pictures, [text for _, text in pairs], lies, altered)
+    started: list[bool] = []
+
+    def show(done: int, total: int) -> None:
+        if not started:
+            progress.begin("captions", total)
+            started.append(True)
+        progress.advance(done)
+
+    return judged(agreements, pictures, [text for _, text in pairs], lies, altered, progress=show)
 
 
 def notes(judgement: Judgement | None, why_not: str, network: FeatureNetwork | None) -> list[str]:

@@ -40,7 +40,7 @@ def near(small: UInt8[np.ndarray, "n 16 16 3"], mirrored: bool = False) -> list[
     directions = _directions(told)
     seen, sought = told @ directions, asked @ directions
     radius = NEAR * np.sqrt(told.shape[1], dtype=np.float32)
-    found = []
+    found: list[tuple[int, int, float]] = []
     for some, others in _neighbours(seen[:, :FIRST], sought[:, :FIRST], radius):
         once = some < others
         some, others = some[once], others[once]

@@ -9,7 +9,7 @@ of the set, for a caption mistaken for another; over captions that differ by a w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,29 +50,33 @@ def gathered(
     agreement: Agreement,
     pictures: Int64[Tensor, " n"],
     captions: Sequence[str],
-    altered: Sequence[Sequence[str]],
+    altered: Callable[[str], Sequence[str]],
     around: Surroundings,
     scale: float,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Evidence:
     """What speaks for each pair of a picture and a caption.
 
-    `altered` are captions for each pair that differ from its own by a word or so; where there are none, the advantage
-    over them is that over the set's captions. `scale` is that of `fitted_scale`.
+    `altered` gives captions that differ from one by a word or so; where there are none, the advantage over them is that
+    over the set's captions. `scale` is that of `fitted_scale`. `progress` is told how many pairs are done.
     """
-    rows, better = [], []
+    rows: list[Tensor] = []
+    better: list[str | None] = []
     step = max(1, TOGETHER // max(1, len(around.captions)))
     for first in range(0, len(captions), step):
         some = slice(first, first + step)
         own = scale * agreement(pictures[some], captions[some])
         among = scale * _table(agreement, pictures[some], around.captions)
         elsewhere = scale * _table_of_captions(agreement, around.pictures, captions[some])
-        changed = scale * _ragged(agreement, pictures[some], altered[some])
+        several = [altered(caption) for caption in captions[some]]
+        changed = scale * _ragged(agreement, pictures[some], several)
         by_set, by_pictures = own - _log_mean_exp(among), own - _log_mean_exp(elsewhere)
         none = changed.isneginf().all(1)
         by_change = torch.where(none, by_set, own - _log_mean_exp(changed))
         by_best = torch.where(none, by_set, own - changed.max(1).values)
         rows.append(torch.stack([by_set, by_pictures, by_change, by_best, own], 1))
-        better += _better(own, changed, altered[some], among, around.captions)
+        better += _better(own, changed, several, among, around.captions)
+        progress(min(first + step, len(captions)))
     return Evidence(torch.cat(rows), better)
 
 

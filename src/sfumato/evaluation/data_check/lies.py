@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -23,6 +24,7 @@ from sfumato.evaluation.data_check.regression import told_apart
 from sfumato.seeds import derived_seed
 
 LEAST = 40  # pairs from which anything can be said
+REMEMBERED = 20_000  # captions whose alterations are kept
 TRIED = 4000  # pairs of which lies are made for trial, at most
 ALTERED = 16  # captions that differ by a word, for each pair
 SURE_ENOUGH = 0.7  # informedness from which a judge is believed who was not told how many lies there are
@@ -58,6 +60,7 @@ def judged(
     lies: float | None = None,
     altered: int = ALTERED,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Judgement | None:
     """Which captions lie about their pictures.
 
@@ -69,6 +72,7 @@ def judged(
             no more are named than accuse 5 % of the true ones, and none if the judge is too weak to tell.
         altered: captions that differ by a word, for each pair; more find more and take longer.
         seed: of all choices.
+        progress: called with (pairs done, pairs in all), which are more than those given.
 
     Returns:
         The judgement; None for fewer than 40 pairs or two different captions.
@@ -80,9 +84,18 @@ def judged(
     both = torch.cat([pictures, trial.pictures]), [*captions, *trial.captions]
     if not trial.captions:
         return None
-    changed = {text: known.altered(text, altered, _chance(seed, "altered", text)) for text in dict.fromkeys(both[1])}
-    changes = [changed[text] for text in both[1]]
-    evidence = [_of(agreement, *both, changes, len(captions), seed) for agreement in agreements]
+
+    @lru_cache(maxsize=REMEMBERED)
+    def changes(text: str) -> list[str]:
+        return known.altered(text, altered, _chance(seed, "altered", text))
+
+    def advance(turn: int) -> Callable[[int], None]:
+        total = len(both[1])
+        return lambda done: progress(turn * total + done, len(agreements) * total) if progress else None
+
+    evidence = [
+        _of(agreement, *both, changes, len(captions), seed, advance(turn)) for turn, agreement in enumerate(agreements)
+    ]
     features = torch.cat([each.features for each in evidence], 1)
     suspicion = _suspicion(features, len(captions), trial.kinds)
     own, wrong = suspicion[: len(captions)], suspicion[len(captions) :]
@@ -92,7 +105,7 @@ def judged(
     named = torch.zeros(len(own), dtype=torch.bool)
     named[own.argsort(descending=True)[:count]] = True
     found = {
-        kind: found_at(own, wrong[[k == kind for k in trial.kinds]], share)
+        kind: found_at(own, wrong[torch.tensor([each == kind for each in trial.kinds])], share)
         for kind in (EASY, HARD)
         if kind in trial.kinds
     }
@@ -130,7 +143,13 @@ def made_up(pictures: Int64[Tensor, " n"], captions: Sequence[str], known: Alter
 
 
 def _of(
-    agreement: Agreement, pictures: Tensor, captions: Sequence[str], changes: list[list[str]], real: int, seed: int
+    agreement: Agreement,
+    pictures: Tensor,
+    captions: Sequence[str],
+    changes: Callable[[str], list[str]],
+    real: int,
+    seed: int,
+    progress: Callable[[int], None],
 ) -> Evidence:
     """The evidence of one who sees, beside captions and pictures of the set chosen by the seed."""
     chance = _chance(seed, "around")
@@ -140,7 +159,7 @@ def _of(
     )
     some = torch.tensor(several)
     scale = fitted_scale(agreement, pictures[some], [captions[place] for place in several], around)
-    return gathered(agreement, pictures, captions, changes, around, scale)
+    return gathered(agreement, pictures, captions, changes, around, scale, progress)
 
 
 def _suspicion(features: Float[Tensor, "n f"], own: int, kinds: Sequence[str]) -> Float[Tensor, " n"]:

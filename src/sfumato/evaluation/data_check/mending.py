@@ -62,7 +62,8 @@ def mend(
     for finding in findings:
         if finding.picture is not None:
             by_picture.setdefault(finding.picture, []).append(finding)
-    kept, rejected = [], [_told(finding.where, (), [finding]) for finding in findings if finding.picture is None]
+    kept: list[tuple[int, Entry, tuple[str, ...]]] = []
+    rejected = [_told(finding.where, (), [finding]) for finding in findings if finding.picture is None]
     counting = _counting(entries, by_picture, {*keep} - {"unusable"})
     for number, entry in enumerate(entries):
         captions, reasons = _mended(entry, counting.get(number, []))

@@ -55,7 +55,7 @@ def edges_of(picture: Image.Image) -> Edges:
 
 def marks_in(several: Sequence[Edges]) -> list[Mark]:
     """The marks that many of some pictures bear, given by their edges; it may be none."""
-    left, found = list(several), []
+    left, found = list(several), list[Mark]()
     while len(left) >= FEWEST and len(found) < MOST:
         mark = _consensus(left, math.sqrt(CHANCE / len(left)))
         bearers = _bearers(mark, left)
