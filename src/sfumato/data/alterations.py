@@ -15,6 +15,7 @@ EDGE = ""  # what stands before the first word and behind the last
 TOO_COMMON = 0.15  # words of a larger share of the captions tell no fact: "a", "the", "with"
 FILLERS = 24  # of one context, and exchanges of one word: the commonest
 CONTEXTS = 50_000  # that are looked at, the commonest
+LONGEST = 64  # words of a caption that are learned from
 ONE_SIDED = 0.25  # what a word on one side counts beside a word on both
 
 Context = tuple[str | None, str | None]
@@ -43,16 +44,16 @@ class Alterations:
         total = 0
         for caption in captions:
             total += 1
-            words = [word.lower() for word in _words(caption)]
+            words = [word.lower() for word in _words(caption)[:LONGEST]]
             occurs.update(set(words))
             for before, word, after in zip([EDGE, *words], words, [*words[1:], EDGE], strict=False):
                 for context in ((before, after), (before, None), (None, after)):
                     contexts[context][word] += 1
         kept = {word for word, times in occurs.items() if times <= max(1, common * total)}
         weights: dict[str, Counter[str]] = defaultdict(Counter)
-        for context, counts in sorted(contexts.items(), key=lambda item: -item[1].total())[:CONTEXTS]:
+        for sides, counts in sorted(contexts.items(), key=lambda item: -item[1].total())[:CONTEXTS]:
             fillers = [(word, times) for word, times in counts.most_common() if word in kept][:FILLERS]
-            weight = (1 if None not in context else ONE_SIDED) / max(1, len(fillers))
+            weight = (1 if None not in sides else ONE_SIDED) / max(1, len(fillers))
             for word, times in fillers:
                 for other, others in fillers:
                     if word != other:

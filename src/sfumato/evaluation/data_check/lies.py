@@ -25,6 +25,7 @@ from sfumato.seeds import derived_seed
 
 LEAST = 40  # pairs from which anything can be said
 REMEMBERED = 20_000  # captions whose alterations are kept
+LEARNED = 10_000  # captions from which alterations are learned, at most
 TRIED = 4000  # pairs of which lies are made for trial, at most
 ALTERED = 16  # captions that differ by a word, for each pair
 SURE_ENOUGH = 0.7  # informedness from which a judge is believed who was not told how many lies there are
@@ -79,7 +80,7 @@ def judged(
     """
     if len(captions) < LEAST or len(set(captions)) < 2:
         return None
-    known = Alterations.of(captions)
+    known = Alterations.of(_chance(seed, "known").sample(captions, min(LEARNED, len(captions))))
     trial = made_up(pictures, captions, known, seed)
     both = torch.cat([pictures, trial.pictures]), [*captions, *trial.captions]
     if not trial.captions:
