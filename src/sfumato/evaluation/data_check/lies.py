@@ -180,9 +180,9 @@ def estimated_share(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"]) -> flo
     """At most how many of a set can be like what is wrong: the least quotient of their shares above any threshold.
 
     As many as that are lies if some lies are worse than any true caption (Blanchard, Lee and Scott 2010). Thresholds
-    above which a tenth to nine tenths of the wrong are found count; few are too few to tell.
+    above which half to nearly all of the wrong are found count: among the very worst, chance decides who is first.
     """
-    thresholds = wrong.quantile(torch.linspace(0.1, 0.9, 33))
+    thresholds = wrong.quantile(torch.linspace(0.03, 0.5, 33))
     above = (own[:, None] > thresholds).float().mean(0)
     wrong_above = (wrong[:, None] > thresholds).float().mean(0)
     return float((above / wrong_above.clamp(min=1 / len(wrong))).min().clamp(0, 1))
