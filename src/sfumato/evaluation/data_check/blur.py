@@ -8,7 +8,7 @@ from PIL import Image
 
 SIDE = 256  # pixels of the shorter side at which it is looked at; smaller pictures as they are
 WINDOW = 9  # pixels, over which the picture is blurred again
-SLIGHT = 0.1  # of the greatest difference
+SLIGHT, LEVELS = 0.1, 2.0  # differences below this share of the greatest, or so many levels, do not count
 BLURRED = 0.72  # and above; an edge that is a Gaussian of 1.6 pixels
 
 
@@ -16,7 +16,8 @@ def blur(picture: Image.Image) -> float:
     """From 0, sharp, to 1: how little of the differences between neighbours a further blur takes away.
 
     A sharp picture loses much by being blurred, a blurred one little (Crete et al. 2007, eq. 1-6). Only differences of
-    at least a tenth of the greatest count: a sky that fades is no blur. 0 for a picture without any differences.
+    at least two levels, and a tenth of the greatest, count: a sky that fades is no blur, and rounding takes no part. 0
+    for a picture without any differences, 1 where all are slighter.
     """
     return max(_along(grey := _grey(picture), 0), _along(grey, 1))
 
@@ -39,7 +40,8 @@ def _along(grey: Float[np.ndarray, "h w"], axis: int) -> float:
     smooth = (np.take(sums, range(WINDOW, count + 1), axis) - np.take(sums, range(count + 1 - WINDOW), axis)) / WINDOW
     sharp = np.take(grey, range(WINDOW // 2, count - WINDOW // 2), axis)
     before, after = np.abs(np.diff(sharp, axis=axis)), np.abs(np.diff(smooth, axis=axis))
-    edges = before >= SLIGHT * before.max()
+    edges = before >= max(LEVELS, SLIGHT * before.max())
     whole = float(before[edges].sum())
-    lost = float(np.maximum(0, before - after)[edges].sum())
-    return (whole - lost) / whole if whole else 0.0
+    if not whole:
+        return float(before.any())
+    return 1 - float(np.maximum(0, before - after)[edges].sum()) / whole

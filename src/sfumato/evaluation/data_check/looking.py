@@ -59,7 +59,7 @@ def look(entry: Entry, marks: Sequence[Mark] = (), side: int | None = None) -> L
     return Look(
         size=picture.size if own else None,
         digest=hashlib.blake2b(picture.tobytes() + repr(picture.size).encode(), digest_size=16).digest(),
-        small=np.asarray(picture.resize((SMALL, SMALL), Image.Resampling.BOX, reducing_gap=2.0)),
+        small=np.asarray(picture.resize((SMALL, SMALL), Image.Resampling.BILINEAR)),
         plain=share_of_one_colour(picture),
         blur=blur(picture) if own else None,
         marked=max((mark.agreement(edges) for mark in marks), default=0.0) if edges is not None else 0.0,
