@@ -12,7 +12,8 @@ from sfumato.data.words import article
 
 PIECES = re.compile(r"\w+|[^\w\s]+|\s+")
 EDGE = ""  # what stands before the first word and behind the last
-TOO_COMMON = 0.15  # words of a larger share of the captions tell no fact: "a", "the", "with"
+COMMON, FEW = 0.15, 10  # share and number of captions above which a word is common
+MOST, SURE = 0.5, 0.35  # share of captions, and chance of being foreseen, above which a common word tells no fact
 FILLERS = 24  # of one context, and exchanges of one word: the commonest
 CONTEXTS = 50_000  # that are looked at, the commonest
 LONGEST = 64  # words of a caption that are learned from
@@ -29,7 +30,7 @@ class Alterations:
         exchanges: for a word in lower case, others that stand where it stands, and how often compared with each other.
 
     Example:
-        >>> known = Alterations.of(["a red cat", "a blue cat", "a red dog", "a blue dog", "one bird"], common=1.0)
+        >>> known = Alterations.of(["a red cat", "a blue cat", "a red dog", "a blue dog", "one bird"])
         >>> sorted(known.altered("a red bird", 9, random.Random(0)))
         ['a blue bird', 'a red cat', 'a red dog', 'one red bird']
     """
@@ -37,8 +38,11 @@ class Alterations:
     exchanges: Mapping[str, Mapping[str, float]]
 
     @classmethod
-    def of(cls, captions: Iterable[str], common: float = TOO_COMMON) -> Alterations:
-        """Learn them from captions; words that stand in more than the share `common` of the captions are left alone."""
+    def of(cls, captions: Iterable[str]) -> Alterations:
+        """Learn them from captions.
+
+        Words that tell no fact are left alone: common ones that can be foreseen from those beside them ("a", "of").
+        """
         contexts: dict[Context, Counter[str]] = defaultdict(Counter)
         occurs: Counter[str] = Counter()
         total = 0
@@ -49,7 +53,9 @@ class Alterations:
             for before, word, after in zip([EDGE, *words], words, [*words[1:], EDGE], strict=False):
                 for context in ((before, after), (before, None), (None, after)):
                     contexts[context][word] += 1
-        kept = {word for word, times in occurs.items() if times <= max(1, common * total)}
+        often = {word for word, times in occurs.items() if times > max(FEW, COMMON * total)}
+        tell_nothing = {word for word in often if occurs[word] > MOST * total or _foreseen(word, contexts) > SURE}
+        kept = occurs.keys() - tell_nothing
         weights: dict[str, Counter[str]] = defaultdict(Counter)
         for sides, counts in sorted(contexts.items(), key=lambda item: -item[1].total())[:CONTEXTS]:
             fillers = [(word, times) for word, times in counts.most_common() if word in kept][:FILLERS]
@@ -97,6 +103,12 @@ class Alterations:
 
     def _alike(self, one: str, other: str) -> bool:
         return other.lower() in self.exchanges[one.lower()]
+
+
+def _foreseen(word: str, contexts: Mapping[Context, Counter[str]]) -> float:
+    """The chance of a word where it stands, given the one before it or the one behind it."""
+    beside = [counts for sides, counts in contexts.items() if None in sides and word in counts]
+    return sum(counts[word] ** 2 / counts.total() for counts in beside) / sum(counts[word] for counts in beside)
 
 
 def _words(text: str) -> list[str]:

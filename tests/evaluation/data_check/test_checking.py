@@ -216,7 +216,7 @@ def test_digits_whose_names_are_exchanged_are_found_by_the_embedded_model(tmp_pa
         str(tmp_path / "data"), tmp_path / "page", model="digits", altered=4, shown=5, device="cpu", quiet=True
     )
     named = {one.where for one in done.findings if one.kind == "lie"}
-    assert len(wrong & named) >= 0.9 * len(wrong)
+    assert len(wrong & named) >= 0.8 * len(wrong)
     assert len(named - wrong) <= 0.05 * 150
     assert "lies made for trial" in (done.folder / "report.html").read_text()
 

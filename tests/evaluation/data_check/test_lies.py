@@ -87,16 +87,16 @@ def test_nine_in_ten_lies_are_found_at_five_percent_false_alarms(world, judgemen
 
 
 def test_how_many_lie_is_estimated_and_so_many_are_named(world, judgement):
-    assert judgement.share == pytest.approx(float(world.lying.float().mean()), abs=0.08)
+    assert judgement.share == pytest.approx(float(world.lying.float().mean()), abs=0.1)
     assert judgement.believed
     assert int(judgement.named.sum()) == round(judgement.share * 400)
     assert (judgement.named & world.lying).sum() >= 0.8 * world.lying.sum()
 
 
-def test_what_it_says_of_itself_is_about_true(world, judgement):
+def test_what_it_says_of_itself_is_no_more_than_is_true(world, judgement):
     assert set(judgement.found) == {lies.EASY, lies.HARD}
-    assert judgement.found[lies.EASY] > 0.9
-    assert judgement.found[lies.HARD] == pytest.approx(world.found(judgement.suspicion), abs=0.15)
+    assert judgement.found[lies.EASY] > 0.85
+    assert 0.5 < judgement.found[lies.HARD] < world.found(judgement.suspicion) + 0.05
 
 
 def test_what_fits_better_is_the_truth_as_a_rule(world, judgement):

@@ -82,36 +82,45 @@ def judged(
         return None
     known = Alterations.of(_chance(seed, "known").sample(captions, min(LEARNED, len(captions))))
     trial = made_up(pictures, captions, known, seed)
-    both = torch.cat([pictures, trial.pictures]), [*captions, *trial.captions]
     if not trial.captions:
         return None
+    total = len(agreements) * (len(captions) + len(trial.captions))
 
     @lru_cache(maxsize=REMEMBERED)
     def changes(text: str) -> list[str]:
         return known.altered(text, altered, _chance(seed, "altered", text))
 
-    def advance(turn: int) -> Callable[[int], None]:
-        total = len(both[1])
-        return lambda done: progress(turn * total + done, len(agreements) * total) if progress else None
+    def advance(done: int) -> None:
+        if progress:
+            progress(done, total)
 
     evidence = [
-        _of(agreement, *both, changes, len(captions), seed, advance(turn)) for turn, agreement in enumerate(agreements)
+        _of(agreement, pictures, captions, trial, changes, seed, lambda done, turn=turn: advance(turn + done))
+        for agreement, turn in zip(agreements, range(0, total, total // len(agreements)), strict=True)
     ]
-    features = torch.cat([each.features for each in evidence], 1)
-    suspicion = _suspicion(features, len(captions), trial.kinds)
+    suspicion = _suspicion(torch.cat([each.features for each in evidence], 1), len(captions), trial.kinds)
+    better = [next(filter(None, options), None) for options in zip(*(each.better for each in evidence), strict=True)]
     own, wrong = suspicion[: len(captions)], suspicion[len(captions) :]
+    return _judgement(own, wrong, trial.kinds, better[: len(captions)], lies)
+
+
+def _judgement(
+    own: Float[Tensor, " n"],
+    wrong: Float[Tensor, " m"],
+    kinds: Sequence[str],
+    better: list[str | None],
+    lies: float | None,
+) -> Judgement:
+    """What follows from how suspicious the captions of the set and the lies made for trial are."""
     share = estimated_share(own, wrong) if lies is None else lies
     believed = lies is not None or informedness(own, wrong, share) >= SURE_ENOUGH
-    count = round(share * len(own)) if lies is not None else few_enough(own, wrong, share) if believed else 0
+    most, threshold = few_enough(own, wrong, share)
+    count = round(share * len(own)) if lies is not None else min(round(share * len(own)), most) if believed else 0
     named = torch.zeros(len(own), dtype=torch.bool)
     named[own.argsort(descending=True)[:count]] = True
-    found = {
-        kind: found_at(own, wrong[torch.tensor([each == kind for each in trial.kinds])], share)
-        for kind in (EASY, HARD)
-        if kind in trial.kinds
-    }
-    better = [next(filter(None, options), None) for options in zip(*(e.better for e in evidence), strict=True)]
-    return Judgement(own, named, better[: len(captions)], share, found, believed)
+    of_kind = {kind: torch.tensor([each == kind for each in kinds]) for kind in dict.fromkeys(kinds)}
+    found = {kind: float((wrong[those] >= threshold).float().mean()) for kind, those in of_kind.items()}
+    return Judgement(own, named, better, share, found, believed)
 
 
 @dataclass(frozen=True)
@@ -145,22 +154,20 @@ def made_up(pictures: Int64[Tensor, " n"], captions: Sequence[str], known: Alter
 
 def _of(
     agreement: Agreement,
-    pictures: Tensor,
+    pictures: Int64[Tensor, " n"],
     captions: Sequence[str],
+    trial: Trial,
     changes: Callable[[str], list[str]],
-    real: int,
     seed: int,
     progress: Callable[[int], None],
 ) -> Evidence:
-    """The evidence of one who sees, beside captions and pictures of the set chosen by the seed."""
-    chance = _chance(seed, "around")
-    several = chance.sample(range(real), min(real, agreement.others))
-    around = Surroundings(
-        tuple(dict.fromkeys(captions[place] for place in several)), pictures[torch.tensor(several)].unique()
-    )
-    some = torch.tensor(several)
-    scale = fitted_scale(agreement, pictures[some], [captions[place] for place in several], around)
-    return gathered(agreement, pictures, captions, changes, around, scale, progress)
+    """The evidence of one who sees, of the set and the trial, beside captions and pictures of the set."""
+    several = _chance(seed, "around").sample(range(len(captions)), min(len(captions), agreement.others))
+    some, told = torch.tensor(several), [captions[place] for place in several]
+    around = Surroundings(tuple(dict.fromkeys(told)), pictures[some].unique())
+    scale = fitted_scale(agreement, pictures[some], told, around)
+    both = torch.cat([pictures, trial.pictures]), [*captions, *trial.captions]
+    return gathered(agreement, *both, changes, around, scale, progress)
 
 
 def _suspicion(features: Float[Tensor, "n f"], own: int, kinds: Sequence[str]) -> Float[Tensor, " n"]:
@@ -179,10 +186,11 @@ def _suspicion(features: Float[Tensor, "n f"], own: int, kinds: Sequence[str]) -
 def estimated_share(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"]) -> float:
     """At most how many of a set can be like what is wrong: the least quotient of their shares above any threshold.
 
-    As many as that are lies if some lies are worse than any true caption (Blanchard, Lee and Scott 2010). Thresholds
-    above which half to nearly all of the wrong are found count: among the very worst, chance decides who is first.
+    As many as that are lies if some lies are worse than any true caption (Blanchard, Lee and Scott 2010); rather fewer
+    are told than there are. Thresholds above which six tenths to nearly all of the wrong are found count: among the very
+    worst, chance decides who is first.
     """
-    thresholds = wrong.quantile(torch.linspace(0.03, 0.5, 33))
+    thresholds = wrong.quantile(torch.linspace(0.03, 0.4, 33))
     above = (own[:, None] > thresholds).float().mean(0)
     wrong_above = (wrong[:, None] > thresholds).float().mean(0)
     return float((above / wrong_above.clamp(min=1 / len(wrong))).min().clamp(0, 1))
@@ -198,26 +206,17 @@ def informedness(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: fl
     return min(1.0, float(apart) / max(1 - share, 1e-6))
 
 
-def found_at(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> float:
-    """The share of the wrong that is found where at most 5 % of the true are accused, by estimate."""
-    found, false = _rates(own, wrong, share)
-    fine = false <= FALSE_ALARMS
-    return float(found[fine].max()) if bool(fine.any()) else 0.0
+def few_enough(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> tuple[int, float]:
+    """How many of a set may be named, the worst first, until by estimate 5 % of the true are; the last one's value.
 
-
-def few_enough(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> int:
-    """How many of a set to name: its share of lies, but no more than accuse 5 % of the true, by estimate."""
-    _, false = _rates(own, wrong, share)
-    fine = (false <= FALSE_ALARMS).nonzero()
-    return min(round(share * len(own)), 1 + int(fine.max()) if len(fine) else 0)
-
-
-def _rates(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"], share: float) -> tuple[Tensor, Tensor]:
-    """What is found of the wrong, and which share of the true is accused, when the k worst of the set are named."""
-    thresholds = own.sort(descending=True).values
+    `share` of the set are lies, of which above any threshold as many are found as of the wrong. (0, infinity) where the
+    very first is too many.
+    """
+    worst = own.sort(descending=True).values
     above = torch.arange(1, len(own) + 1) / len(own)
-    found = 1 - torch.searchsorted(wrong.sort().values, thresholds).double() / len(wrong)
-    return found, (above - share * found) / max(1 - share, 1e-6)
+    found = 1 - torch.searchsorted(wrong.sort().values, worst).double() / len(wrong)
+    fine = (above - share * found <= FALSE_ALARMS * (1 - share)).nonzero()
+    return (1 + int(fine.max()), float(worst[fine.max()])) if len(fine) else (0, math.inf)
 
 
 def _chance(seed: int, *names: str) -> random.Random:
