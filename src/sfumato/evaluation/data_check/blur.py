@@ -9,15 +9,15 @@ from PIL import Image
 SIDE = 256  # pixels of the shorter side at which it is looked at; smaller pictures as they are
 WINDOW = 9  # pixels, over which the picture is blurred again
 SLIGHT, LEVELS = 0.1, 3.0  # differences below this share of the greatest, or so many levels, do not count
-BLURRED = 0.6  # and above; sharp photographs have 0.1 to 0.35, an edge spread over a Gaussian of 1.1 pixels has 0.6
+BLURRED = 0.6  # and above; sharp photographs have 0.1 to 0.35, an edge spread over 1.1 pixels has 0.6
 
 
 def blur(picture: Image.Image) -> float:
     """From 0, sharp, to 1: how little of the differences between neighbours a further blur takes away.
 
     A sharp picture loses much by being blurred, a blurred one little (Crete et al. 2007, eq. 1-6). Only differences of
-    at least three levels, and a tenth of the greatest, count: a sky that fades is no blur, and rounding takes no part. 0
-    for a picture without any differences, 1 where all are slighter.
+    at least three levels, and a tenth of the greatest, count: a sky that fades is no blur, and rounding takes no part.
+    0 for a picture without any differences, 1 where all are slighter.
     """
     return max(_along(grey := _grey(picture), 0), _along(grey, 1))
 

@@ -187,8 +187,8 @@ def estimated_share(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"]) -> flo
     """At most how many of a set can be like what is wrong: the least quotient of their shares above any threshold.
 
     As many as that are lies if some lies are worse than any true caption (Blanchard, Lee and Scott 2010); rather fewer
-    are told than there are. Thresholds above which six tenths to nearly all of the wrong are found count: among the very
-    worst, chance decides who is first.
+    are told than there are. Thresholds above which six tenths to nearly all of the wrong are found count: among the
+    very worst, chance decides who is first.
     """
     thresholds = wrong.quantile(torch.linspace(0.03, 0.4, 33))
     above = (own[:, None] > thresholds).float().mean(0)
