@@ -109,7 +109,7 @@ def trusted_clip(out: Path, sprites: Pack, given: argparse.Namespace) -> Path:
 
 
 def shown(name: str, told: dict[str, float]) -> None:
-    print(f"{name:<22}" + "".join(f"{key:>9} {value:6.1%}" for key, value in told.items()), flush=True)
+    print(f"{name:<22}" + "".join(f"{key:>12} {value:6.1%}" for key, value in told.items()), flush=True)
 
 
 def main() -> None:

@@ -86,11 +86,12 @@ def test_nine_in_ten_lies_are_found_at_five_percent_false_alarms(world, judgemen
     assert world.found(judgement.suspicion) > world.found(cosine) + 0.05
 
 
-def test_how_many_lie_is_estimated_and_so_many_are_named(world, judgement):
+def test_how_many_lie_is_estimated_and_so_many_are_named_nearly_all_rightly(world, judgement):
     assert judgement.share == pytest.approx(float(world.lying.float().mean()), abs=0.1)
     assert judgement.believed
-    assert int(judgement.named.sum()) == round(judgement.share * 400)
-    assert (judgement.named & world.lying).sum() >= 0.8 * world.lying.sum()
+    assert 0 < int(judgement.named.sum()) <= round(judgement.share * 400)
+    assert (judgement.named & world.lying).sum() >= 0.9 * judgement.named.sum()
+    assert (judgement.named & world.lying).sum() >= 0.6 * world.lying.sum()
 
 
 def test_what_it_says_of_itself_is_no_more_than_is_true(world, judgement):

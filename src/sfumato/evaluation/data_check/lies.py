@@ -28,6 +28,8 @@ REMEMBERED = 20_000  # captions whose alterations are kept
 LEARNED = 10_000  # captions from which alterations are learned, at most
 TRIED = 4000  # pairs of which lies are made for trial, at most
 ALTERED = 16  # captions that differ by a word, for each pair
+TRUSTED = 0.6  # of the captions, the least suspicious: lies for trial that are made of others are lies twice
+LARGEST = 0.5  # share of lies beyond which a set cannot be judged by itself
 SURE_ENOUGH = 0.7  # informedness from which a judge is believed who was not told how many lies there are
 FALSE_ALARMS = 0.05  # at which what is found is told
 EASY, HARD = "another picture's caption", "one word changed"
@@ -101,7 +103,9 @@ def judged(
     suspicion = _suspicion(torch.cat([each.features for each in evidence], 1), len(captions), trial.kinds)
     better = [next(filter(None, options), None) for options in zip(*(each.better for each in evidence), strict=True)]
     own, wrong = suspicion[: len(captions)], suspicion[len(captions) :]
-    return _judgement(own, wrong, trial.kinds, better[: len(captions)], lies)
+    made_of_truth = own[trial.sources] <= max(own.quantile(TRUSTED), own[trial.sources].min())
+    kinds = [kind for kind, kept in zip(trial.kinds, made_of_truth.tolist(), strict=True) if kept]
+    return _judgement(own, wrong[made_of_truth], kinds, better[: len(captions)], lies)
 
 
 def _judgement(
@@ -113,7 +117,7 @@ def _judgement(
 ) -> Judgement:
     """What follows from how suspicious the captions of the set and the lies made for trial are."""
     share = estimated_share(own, wrong) if lies is None else lies
-    believed = lies is not None or informedness(own, wrong, share) >= SURE_ENOUGH
+    believed = lies is not None or (share <= LARGEST and informedness(own, wrong, share) >= SURE_ENOUGH)
     most, threshold = few_enough(own, wrong, share)
     count = round(share * len(own)) if lies is not None else min(round(share * len(own)), most) if believed else 0
     named = torch.zeros(len(own), dtype=torch.bool)
@@ -125,8 +129,9 @@ def _judgement(
 
 @dataclass(frozen=True)
 class Trial:
-    """Pairs that are wrong on purpose, and how."""
+    """Pairs that are wrong on purpose, of which pairs they were made, and how."""
 
+    sources: Int64[Tensor, " m"]
     pictures: Int64[Tensor, " m"]
     captions: list[str]
     kinds: list[str]
@@ -149,7 +154,8 @@ def made_up(pictures: Int64[Tensor, " n"], captions: Sequence[str], known: Alter
             places.append(place)
             texts.append(text)
             kinds.append(HARD)
-    return Trial(pictures[torch.tensor(places, dtype=torch.int64)], texts, kinds)
+    sources = torch.tensor(places, dtype=torch.int64)
+    return Trial(sources, pictures[sources], texts, kinds)
 
 
 def _of(
