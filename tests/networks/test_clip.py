@@ -12,7 +12,7 @@ from transformers import (
 )
 
 from sfumato.errors import CheckpointError
-from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder, contrastive_loss
+from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder, alteration_loss, contrastive_loss
 from sfumato.networks.initialisation import initialise, table_of
 
 EOS = 41
@@ -211,6 +211,17 @@ def test_contrastive_loss_is_its_definition(scale):
     for given, positives in ((None, own), (same, same), (same & ~own, same)):
         loss = contrastive_loss(images, texts, learned, given)
         assert loss.item() == pytest.approx(reference_loss(images, texts, scale, positives), rel=1e-5)
+
+
+def test_alteration_loss_is_its_definition():
+    images, texts, altered = torch.randn(5, 8), torch.randn(5, 8), torch.randn(5, 3, 8)
+    scale = torch.tensor(1.2)
+    total = 0.0
+    for i in range(5):
+        every = [texts[i], *altered[i]]
+        scores = [float(torch.cosine_similarity(images[i], text, dim=0)) * math.exp(1.2) for text in every]
+        total += math.log(sum(map(math.exp, scores))) - scores[0]
+    assert alteration_loss(images, texts, altered, scale).item() == pytest.approx(total / 5, rel=1e-5)
 
 
 def test_contrastive_loss_is_computed_in_full_precision_under_autocast():

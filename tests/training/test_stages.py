@@ -51,6 +51,19 @@ def test_a_stage_learns_from_its_batches(workshop, finished, name):
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in finished[name].objective.parameters())
 
 
+def test_clip_learns_from_altered_captions_too_where_it_is_told_so(workshop):
+    recipe = workshop.recipe.with_stage("clip", workshop.recipe.clip.model_copy(update={"altered": 3}))
+    stage = builder("clip", workshop)(recipe)
+    *told, altered = stage.batch(draw(workshop, "clip"))
+    assert altered.shape == (8, 3, 12)
+    assert all(torch.equal(a, b) for a, b in zip(stage.batch(draw(workshop, "clip")), (*told, altered), strict=True))
+    parts = [stage.batch(draw(workshop, "clip", team=Team(rank, 2)))[-1] for rank in range(2)]
+    assert torch.equal(torch.cat(parts), altered)
+    assert (altered != told[1][:, None]).any(-1).float().mean() > 0.9
+    more, less = (stage.objective(*batch)["loss"] for batch in ((*told, altered), told))
+    assert more > less
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_the_processes_of_a_team_share_one_batch(workshop, finished, name):
     whole = finished[name].batch(draw(workshop, name, 3))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato import __version__
+from sfumato.cli.data_check import app as data_app
 from sfumato.cli.evaluate import evaluate
 from sfumato.cli.export import export
 from sfumato.cli.generate import generate
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (generate, write, restore, replay, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
+app.add_typer(data_app, name="data")
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from sfumato.data.pictures import PictureError, fit, open_picture
 
@@ -58,12 +59,16 @@ class Where:
 
     def draw(self, size: int) -> UInt8[np.ndarray, "3 size size"]:
         """The middle square, scaled to `size` pixels; raises PictureError with the reason when it cannot be opened."""
+        return fit(self.image(at_least=2 * size), size)
+
+    def image(self, at_least: int | None = None) -> Image.Image:
+        """All of it, at its own size or as `open_picture` says of `at_least`; raises PictureError as `draw` does."""
         try:
             file = self.open()
         except OSError as error:
             raise PictureError(f"cannot be read: {error.strerror}") from error
         with file:
-            return fit(open_picture(file, at_least=2 * size), size)
+            return open_picture(file, at_least=at_least)
 
     def stamp(self) -> str:
         """Position, size and time of last change."""

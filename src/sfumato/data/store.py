@@ -6,9 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from sfumato.data.ahead import in_order
 from sfumato.data.digits import digits
 from sfumato.data.entries import Entry
 from sfumato.data.pictures import PictureError, to_tensor
@@ -135,7 +134,7 @@ def prepare(
     if size < 1:
         raise DataError(f"a picture cannot have {size} pixels a side")
     report = Report()
-    entries = digits(split) if source == "digits" else _part(find(Path(source), report), split, source)
+    entries = entries_of(source, report, split)
     key = _listing_key(entries, report, size)
     name = re.sub(r"[^\w-]+", "-", Path(source).name).strip("-") or "pictures"
     folder = cache / f"{name}-{size}-{key[:16]}"
@@ -156,6 +155,14 @@ def prepare(
         raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def entries_of(source: Path | str, report: Report, split: str = "all") -> list[Entry]:
+    """The samples of a source, with `source` and `split` as in `prepare`; nothing is decoded yet.
+
+    Raises DataError when there is no such source or split, or nothing usable in it.
+    """
+    return digits(split) if source == "digits" else _part(find(Path(source), report), split, source)
 
 
 def _part(entries: list[Entry], split: str, source: Path | str) -> list[Entry]:
@@ -234,7 +241,7 @@ def _write(
 def _drawn(
     entries: list[Entry], size: int, workers: int
 ) -> Iterator[tuple[Entry, UInt8[np.ndarray, "3 size size"] | PictureError]]:
-    """Each entry with its picture or the reason why there is none; in order, a few ahead of the consumer at most."""
+    """Each entry with its picture or the reason why there is none, in order."""
 
     def draw(entry: Entry) -> UInt8[np.ndarray, "3 size size"] | PictureError:
         try:
@@ -242,17 +249,7 @@ def _drawn(
         except PictureError as error:
             return error
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="draw")
-    try:
-        ahead = deque((entry, pool.submit(draw, entry)) for entry in entries[: 4 * workers])
-        for index in range(len(entries)):
-            entry, future = ahead.popleft()
-            yield entry, future.result()
-            if index + 4 * workers < len(entries):
-                entry = entries[index + 4 * workers]
-                ahead.append((entry, pool.submit(draw, entry)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return in_order(draw, entries, workers)
 
 
 def _publish(unfinished: Path, folder: Path) -> Store:

@@ -232,6 +232,30 @@ def contrastive_loss(
         return (of_images + of_texts) / 2
 
 
+def alteration_loss(
+    image_embeds: Float[Tensor, "b p"],
+    text_embeds: Float[Tensor, "b p"],
+    altered_embeds: Float[Tensor, "b k p"],
+    logit_scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Asks of each picture which text is its own, among it and altered ones (Yuksekgonul et al. 2023, section 4).
+
+    In a batch two texts rarely differ in one fact alone, so that the contrastive loss hardly asks for counts or places.
+
+    Args:
+        image_embeds, text_embeds, logit_scale: as in `contrastive_loss`.
+        altered_embeds: of each picture, projected texts that do not say what its own one says.
+
+    Returns:
+        The mean cross-entropy in nats, computed in float32.
+    """
+    with torch.autocast(image_embeds.device.type, enabled=False):
+        images = F.normalize(image_embeds.float(), dim=-1)
+        texts = F.normalize(torch.cat([text_embeds[:, None], altered_embeds], dim=1).float(), dim=-1)
+        logits = logit_scale.float().clamp(max=MAX_LOGIT_SCALE).exp() * (texts @ images[:, :, None])[:, :, 0]
+        return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
+
+
 class _TextModel(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()

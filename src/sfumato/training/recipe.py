@@ -87,6 +87,7 @@ class Clip(Training):
     layers: Count | None = None
     projection: Count = 128
     jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.06  # largest random shift of a picture, in its side
+    altered: Annotated[int, Field(ge=0, le=16)] = 0  # captions with a word exchanged that each picture is told from too
 
 
 class Noising(Training):

@@ -49,18 +49,18 @@ def bar(value: float | None, colour: int) -> str:
     )
 
 
-def figure(picture: Image.Image, alt: str, caption: str) -> str:
-    """A picture with HTML below it."""
+def figure(picture: Image.Image, alt: str, caption: str, side: int = LARGEST_SIDE) -> str:
+    """A picture with HTML below it; see `data_uri`."""
     return (
-        f'<figure><img src="{data_uri(picture)}" alt="{escape(alt)}" width="{picture.width}" '
+        f'<figure><img src="{data_uri(picture, side)}" alt="{escape(alt)}" width="{picture.width}" '
         f'height="{picture.height}"><figcaption>{caption}</figcaption></figure>'
     )
 
 
-def data_uri(picture: Image.Image) -> str:
-    """A picture as text, a PNG of at most 256 pixels a side."""
+def data_uri(picture: Image.Image, side: int = LARGEST_SIDE) -> str:
+    """A picture as text, a PNG of at most so many pixels a side."""
     small = picture.convert("RGB")
-    small.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     small.save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+import random
 import shutil
 from typing import Any
 
@@ -13,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sfumato.checkpoints.folder import save_part
+from sfumato.data.alterations import Alterations
 from sfumato.data.augmentation import random_moves, shifted
 from sfumato.data.pictures import grid, to_image
 from sfumato.networks.clip import (
@@ -21,9 +24,11 @@ from sfumato.networks.clip import (
     ImageEncoder,
     TextConfig,
     TextEncoder,
+    alteration_loss,
     contrastive_loss,
 )
 from sfumato.networks.initialisation import initialise
+from sfumato.seeds import derived_seed
 from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage, Workshop
@@ -34,7 +39,7 @@ TEMPERATURE = 0.07  # at the start (Radford et al. 2021, section 2.5)
 
 
 class Objective(nn.Module):
-    """The symmetric contrastive loss over the batch of all processes."""
+    """The symmetric contrastive loss over the batch of all processes, and that of altered captions if there are any."""
 
     def __init__(self, text: TextEncoder, image: ImageEncoder, team: Team) -> None:
         super().__init__()
@@ -42,7 +47,11 @@ class Objective(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
 
     def forward(
-        self, pictures: Float[Tensor, "b c h w"], ids: Int[Tensor, "b t"], meanings: Int[Tensor, " b"]
+        self,
+        pictures: Float[Tensor, "b c h w"],
+        ids: Int[Tensor, "b t"],
+        meanings: Int[Tensor, " b"],
+        altered: Int[Tensor, "b k t"] | None = None,
     ) -> dict[str, Tensor]:
         """The loss, and how often a picture finds a caption of its own meaning in the batch."""
         with torch.no_grad():
@@ -51,6 +60,9 @@ class Objective(nn.Module):
         seen, read, meanings = self.team.gather(seen), self.team.gather(read), self.team.gather(meanings)
         same = meanings[:, None] == meanings
         loss = contrastive_loss(seen, read, self.logit_scale, same)
+        if altered is not None:
+            others = self.team.gather(self.text(altered.flatten(0, 1)).projected.unflatten(0, altered.shape[:2]))
+            loss = loss + alteration_loss(seen, read, others, self.logit_scale)
         found = (F.normalize(seen, dim=1) @ F.normalize(read, dim=1).T).argmax(1)
         hits = same.gather(1, found[:, None]).float().mean()
         return {"loss": loss, "retrieval": hits, "temperature": (-self.logit_scale).exp()}
@@ -80,6 +92,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     with workshop.first_weights("clip"):
         text, image = initialise(TextEncoder(text_config)), initialise(ImageEncoder(image_config))
     objective = Objective(text, image, team).to(team.device)
+    known = Alterations.of(workshop.store.texts()) if plan.altered else None
 
     def batch(draw: Draw) -> Batch:
         chosen = draw.indices(len(workshop.store))
@@ -87,7 +100,11 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         moves = draw.mine(random_moves(draw.batch, draw.generator("jitter")))
         pictures = shifted(workshop.pictures(draw), moves, plan.jitter)
         meanings = workshop.captions.meanings(chosen)
-        return pictures, draw.mine(workshop.tokens(captions)), draw.mine(meanings)
+        told = pictures, draw.mine(workshop.tokens(captions)), draw.mine(meanings)
+        if known is None:
+            return told
+        texts = altered(workshop.captions.some(captions), known, plan.altered, draw)
+        return *told, draw.mine(tokenizer.encode(texts).unflatten(0, (-1, plan.altered)))
 
     @torch.no_grad()
     def preview() -> Image.Image:
@@ -105,6 +122,17 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
         return {"logit_scale": round(objective.logit_scale.item(), 4)}
 
     return Stage(objective, batch, preview, finish)
+
+
+def altered(captions: Sequence[str], known: Alterations, count: int, draw: Draw) -> list[str]:
+    """So many captions for each, which differ from it by a word or so; where they run out, those of the next ones."""
+    seed = derived_seed(draw.seed, draw.stage, draw.attempt, "altered", draw.step)
+    texts = []
+    for place, caption in enumerate(captions):
+        found = known.altered(caption, count, random.Random(derived_seed(seed, place)))
+        following = (captions[(place + step) % len(captions)] for step in range(1, count + 1))
+        texts += [*found, *following][:count]
+    return texts
 
 
 def transformer(width: int, layers: int) -> dict[str, Any]:
