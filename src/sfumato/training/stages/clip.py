@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 import random
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import torch
