@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -92,13 +92,13 @@ def judged(
     def changes(text: str) -> list[str]:
         return known.altered(text, altered, _chance(seed, "altered", text))
 
-    def advance(done: int) -> None:
+    def advance(before: int, done: int) -> None:
         if progress:
-            progress(done, total)
+            progress(before + done, total)
 
     evidence = [
-        _of(agreement, pictures, captions, trial, changes, seed, lambda done, turn=turn: advance(turn + done))
-        for agreement, turn in zip(agreements, range(0, total, total // len(agreements)), strict=True)
+        _of(agreement, pictures, captions, trial, changes, seed, partial(advance, before))
+        for agreement, before in zip(agreements, range(0, total, total // len(agreements)), strict=True)
     ]
     suspicion = _suspicion(torch.cat([each.features for each in evidence], 1), len(captions), trial.kinds)
     better = [next(filter(None, options), None) for options in zip(*(each.better for each in evidence), strict=True)]
