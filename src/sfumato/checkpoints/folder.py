@@ -26,7 +26,9 @@ from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEnc
 from sfumato.networks.config import Config
 from sfumato.networks.controlnet import ControlNet, ControlNetConfig
 from sfumato.networks.flux import FluxConfig, FluxTransformer
+from sfumato.networks.gpt2 import GPT2, GPT2Config
 from sfumato.networks.k_unet import KUNet, KUNetConfig
+from sfumato.networks.llama import Llama, LlamaConfig
 from sfumato.networks.pixart import PixArtConfig, PixArtTransformer
 from sfumato.networks.sd3 import SD3Config, SD3Transformer
 from sfumato.networks.t2i_adapter import T2IAdapter, T2IAdapterConfig
@@ -52,7 +54,9 @@ NETWORKS = {
     "AutoencoderTiny": Kind(AutoencoderTiny, TinyAutoencoderConfig, "diffusers"),
     "ControlNetModel": Kind(ControlNet, ControlNetConfig, "diffusers"),
     "FluxTransformer2DModel": Kind(FluxTransformer, FluxConfig, "diffusers"),
+    "GPT2LMHeadModel": Kind(GPT2, GPT2Config, "transformers"),
     "KUNet": Kind(KUNet, KUNetConfig, "diffusers"),  # our name for a UNet2DConditionModel of other blocks
+    "LlamaForCausalLM": Kind(Llama, LlamaConfig, "transformers"),
     "PixArtTransformer2DModel": Kind(PixArtTransformer, PixArtConfig, "diffusers"),
     "SD3Transformer2DModel": Kind(SD3Transformer, SD3Config, "diffusers"),
     "T2IAdapter": Kind(T2IAdapter, T2IAdapterConfig, "diffusers"),
@@ -81,6 +85,7 @@ PARTS = {
     "classifier": ("Classifier",),
     "vector_vae": ("VectorAutoencoder",),
     "prior": ("VectorDenoiser",),
+    "language_model": ("LlamaForCausalLM", "GPT2LMHeadModel"),
 }
 DENOISERS = ("unet", "transformer", "upsampler", "prior")  # trained along a process, which a scheduler's file tells
 
@@ -210,7 +215,9 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
         index = INDEX | ({} if has_part(folder, "image_encoder") else {"image_encoder": (None, None)})
     else:
         network = "Transformer" if has_part(folder, "transformer") else ""
-        index = {"_class_name": f"{OURS}{way.capitalize()}{network}", "tokenizer": INDEX["tokenizer"]}
+        index = {"_class_name": f"{OURS}{way.capitalize()}{network}"}
+        if (folder / "tokenizer").is_dir():
+            index["tokenizer"] = INDEX["tokenizer"]
         index |= {name: _library(folder, name) for each in PARTS for name in present(folder, each)}
     if scheduler:
         with whole_folder(folder / "scheduler") as temporary:
