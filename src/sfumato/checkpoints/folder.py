@@ -85,7 +85,7 @@ PARTS = {
     "classifier": ("Classifier",),
     "vector_vae": ("VectorAutoencoder",),
     "prior": ("VectorDenoiser",),
-    "language_model": ("LlamaForCausalLM", "GPT2LMHeadModel"),
+    "language_model": ("GPT2LMHeadModel", "LlamaForCausalLM"),
 }
 DENOISERS = ("unet", "transformer", "upsampler", "prior")  # trained along a process, which a scheduler's file tells
 

@@ -17,6 +17,7 @@ from sfumato.cli.report import report
 from sfumato.cli.restore import restore
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
+from sfumato.cli.write import write
 from sfumato.errors import SfumatoError
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, restore, replay, train, evaluate, report, tune_steps, export, info):
+for command in (generate, write, restore, replay, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 
 

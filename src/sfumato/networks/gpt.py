@@ -29,6 +29,21 @@ class GPTConfig(Protocol):
         ...
 
     @property
+    def tie_word_embeddings(self) -> bool:
+        """Whether tokens are scored by the table that embeds them."""
+        ...
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The token before a text."""
+        ...
+
+    @property
+    def eos_token_id(self) -> int | tuple[int, ...] | None:
+        """The token, or several, that end a text."""
+        ...
+
+    @property
     def width(self) -> int:
         """Numbers in the state of a token."""
         ...

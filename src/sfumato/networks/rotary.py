@@ -28,19 +28,18 @@ class Rotary:
 
     rope_theta: float = 10_000.0
     rope_type: str = "default"
-    factor: float | None = None
-    low_freq_factor: float | None = None
-    high_freq_factor: float | None = None
-    original_max_position_embeddings: int | None = None
+    factor: float = 1.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_max_position_embeddings: int = 8192
 
     def __post_init__(self) -> None:
         if self.rope_type not in KINDS:
             raise ValueError(f"rope_type={self.rope_type!r:.100} is not supported, only {', '.join(KINDS)}")
         for name, value in asdict(self).items():
-            needed = name in ("rope_theta", *KINDS[self.rope_type])
-            if name != "rope_type" and (needed or value is not None) and not _positive(value):
+            if name != "rope_type" and not _positive(value):
                 raise ValueError(f"rope_parameters: {name}={value!r:.100} must be a positive number")
-        if self.rope_type == "llama3" and self.low_freq_factor == self.high_freq_factor:
+        if self.low_freq_factor == self.high_freq_factor:
             raise ValueError("rope_parameters: low_freq_factor and high_freq_factor must differ")
 
     @classmethod
@@ -53,19 +52,21 @@ class Rotary:
         if not isinstance(told, Mapping):
             raise ValueError(f"rope_parameters={told!r:.100} must be a table")
         told = {"rope_theta": mapping.get("rope_theta") or cls.rope_theta, **told}
-        kind = told.pop("type", "default")  # its older name
-        told.setdefault("rope_type", kind)
-        if told["rope_type"] == "llama3":
-            told.setdefault("original_max_position_embeddings", positions)
+        kind = told.setdefault("rope_type", told.pop("type", "default"))  # its older name
+        told.setdefault("original_max_position_embeddings", positions)
         if told.pop("partial_rotary_factor", 1.0) != 1.0 or mapping.get("partial_rotary_factor", 1.0) != 1.0:
             raise ValueError("partial_rotary_factor is not supported, only 1.0")
+        if kind not in KINDS:
+            return cls(rope_type=kind)  # which refuses it
         if unknown := set(told) - set(cls.__dataclass_fields__):
             raise ValueError(f"rope_parameters: {sorted(unknown)[0]!r:.100} is not known here")
-        return cls(**told)
+        if missing := [name for name in KINDS[kind] if name not in told]:
+            raise ValueError(f"rope_parameters: {missing[0]} is missing")
+        return cls(**{name: told[name] for name in ("rope_theta", "rope_type", *KINDS[kind])})
 
     def written(self) -> dict[str, Any]:
         """Gives the keys of a `config.json`, for transformers of any age."""
-        told = {name: value for name, value in asdict(self).items() if value is not None}
+        told = {name: getattr(self, name) for name in ("rope_theta", "rope_type", *KINDS[self.rope_type])}
         return {
             "rope_parameters": told,
             "rope_theta": self.rope_theta,
@@ -84,10 +85,6 @@ class Rotary:
 
     def _stretched(self, frequencies: Float[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
         """Slows down by `factor` the pairs that turn less than `low_freq_factor` times in the length once trained."""
-        assert self.factor
-        assert self.low_freq_factor
-        assert self.high_freq_factor
-        assert self.original_max_position_embeddings
         turns = self.original_max_position_embeddings * frequencies / (2 * math.pi)
         kept = ((turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
         return kept * frequencies + (1 - kept) * frequencies / self.factor

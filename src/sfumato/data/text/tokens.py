@@ -16,6 +16,7 @@ from sfumato.errors import CheckpointError, DataError
 
 END = "<|endoftext|>"
 ENDS = (END, "</s>", "<|end_of_text|>", "<eos>")  # as others call it, where a folder does not say
+LOOK_BACK = 8  # tokens before a text, by which its first blank is told
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what stands for bytes that are no character
 
 Kind = Literal["characters", "bytes"]
@@ -170,14 +171,19 @@ class TextTokenizer:
 class Decoding:
     """Text from tokens that come one by one, in pieces of whole characters.
 
+    Args:
+        tokenizer: of the tokens.
+        after: tokens that stand before the first.
+
     Example:
         >>> decoding = Decoding(TextTokenizer.train([]))
         >>> [decoding.add(byte) for byte in TextTokenizer.train([]).encode("né")]
         ['n', '', 'é']
     """
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
-        self._tokenizer, self._ids, self._told, self._new = tokenizer, list[int](), 0, 0
+    def __init__(self, tokenizer: TextTokenizer, after: Sequence[int] = ()) -> None:
+        self._tokenizer, self._ids = tokenizer, list(after)[-LOOK_BACK:]
+        self._told, self._new = 0, len(self._ids)
 
     def add(self, token: int) -> str:
         """The text that a token completes: none while a character is not whole."""

@@ -13,21 +13,23 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sfumato.checkpoints.folder import save_part
+from sfumato.checkpoints.language import PART
 from sfumato.data.text.store import Tokens, sequences
 from sfumato.errors import DataError
 from sfumato.networks.gpt import GPT
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.llama import Llama, LlamaConfig
+from sfumato.pipelines.language.language_model import LanguageModel
 from sfumato.training import sizes
 from sfumato.training.recipe import Language, Recipe
 from sfumato.training.stage import Batch, Draw, Evaluation, Stage
 from sfumato.training.workshop import TextWorkshop
 
-PART = "language_model"
 LOOKED_AT = 256  # sequences by which it is measured while it learns; at the end by all
 AT_ONCE = 64  # sequences that are measured together
 SHOWN = 3  # texts that a preview begins
-WRITTEN = 100  # tokens of each
+BEGUN = 16  # tokens of each that are given
+WRITTEN = 100  # tokens that are added
 RULE = 40 * "-"
 
 
@@ -74,14 +76,12 @@ def build(workshop: TextWorkshop, recipe: Recipe) -> Stage:
 
     def preview() -> str:
         """What is written after the beginnings of some texts that were not learned from."""
-        text = kept if len(kept) > 1 else learned
-        length = min(plan.block // 4, len(text))
+        text, length = kept if len(kept) > BEGUN else learned, min(BEGUN, plan.block - 1)
         starts = torch.linspace(0, len(text) - length, SHOWN).long()
-        begun = sequences(text, starts, length).to(team.device)
+        begun = [tokenizer.decode(row) for row in sequences(text, starts, length).tolist()]
         with measured(network):
-            ids = written(network, begun, WRITTEN, torch.Generator().manual_seed(0))
-        pairs = ((tokenizer.decode(row[:length]), tokenizer.decode(row[length:])) for row in ids.tolist())
-        return "".join(f"{begun}|{went_on}\n{RULE}\n" for begun, went_on in pairs)
+            texts = LanguageModel(network, tokenizer).write(begun, tokens=WRITTEN, seed=0, slide=True)
+        return "".join(f"{each.prompt}|{each.written}\n{RULE}\n" for each in texts)
 
     def finish() -> dict[str, Any]:
         save_part(workshop.folder, PART, network, workshop.weights)
@@ -143,12 +143,3 @@ def mean_surprise(network: GPT, tokens: Tokens, block: int, most: int | None = N
         total += float(surprise(network(ids[:, :-1]), ids[:, 1:], "sum"))
         seen += len(some) * length
     return total / seen if seen else None
-
-
-def written(network: GPT, ids: Int[Tensor, "b t"], count: int, generator: torch.Generator) -> Int[Tensor, "b t+count"]:
-    """Texts with `count` more tokens, each drawn from its probabilities after the last ones that fit."""
-    for _ in range(count):
-        logits = network(ids[:, -network.config.positions :])[:, -1]
-        drawn = torch.multinomial(logits.float().softmax(1).cpu(), 1, generator=generator)
-        ids = torch.cat([ids, drawn.to(ids)], dim=1)
-    return ids
