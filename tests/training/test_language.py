@@ -2,7 +2,6 @@
 
 import json
 import math
-import signal
 
 import numpy as np
 import pytest
@@ -15,8 +14,8 @@ from sfumato.pipelines.facts import facts
 from sfumato.pipelines.language.language_model import LanguageModel
 from sfumato.pipelines.model import load
 from sfumato.progress import Progress
+from sfumato.training import loop, texts
 from sfumato.training import recipe as recipes
-from sfumato.training import texts
 from sfumato.training.stage import Draw
 from sfumato.training.stages import builder
 from sfumato.training.stages.language import mean_surprise, measured, surprise
@@ -186,21 +185,26 @@ def test_nothing_is_dropped_where_it_is_measured(text, tmp_path):
 # --- nothing is lost --------------------------------------------------------------------------------------------------
 
 
-def test_killed_and_resumed_training_with_dropout_ends_with_the_same_bytes(
-    tmp_path, text, run, command, kill_in, weights
-):
-    settings = [*SMALL, "language.steps=120", "language.dropout=0.2", "run.checkpoint_seconds=0.05"]
-    asked = ("--recipe", "gpt", "--size", "tiny")
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    made = run(text, undisturbed, *asked, settings=settings)
-    assert made.returncode == 0, made.stderr
-    code, _ = kill_in("language", command(text, killed, *asked, settings=settings), killed, signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    assert not (killed / "run" / "language" / "done.json").exists()
-    done = run(text, killed, *asked, settings=settings)
-    assert done.returncode == 0, done.stderr
-    assert weights(killed) == weights(undisturbed)
-    assert (killed / "sfumato.json").read_bytes() == (undisturbed / "sfumato.json").read_bytes()
+def test_a_training_with_dropout_that_was_cut_short_ends_with_the_same_bytes(tmp_path, text, weights, monkeypatch):
+    settings = [*SMALL, "language.dropout=0.2", "run.checkpoint_seconds=0"]  # after each step
+    undisturbed = train(text, tmp_path / "undisturbed", "gpt", settings, quiet=True, size="tiny")
+    cut = tmp_path / "cut"
+
+    def stop(step, *_):
+        if step == 17:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(loop, "is_preview_due", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(text, cut, "gpt", settings, quiet=True, size="tiny")
+    assert not (cut / "model_index.json").exists()
+    (cut / "run" / "language" / "step-00000017.safetensors").unlink()  # a step is done again
+    train(text, cut, "gpt", settings, quiet=True, size="tiny")
+    assert weights(cut) == weights(undisturbed)
+    assert (cut / "sfumato.json").read_bytes() == (undisturbed / "sfumato.json").read_bytes()
+    other = train(text, tmp_path / "other", "gpt", [*settings, "language.dropout=0.3"], quiet=True, size="tiny")
+    assert weights(other) != weights(undisturbed)  # it does drop
 
 
 def test_random_numbers_of_the_program_are_its_own(text, tmp_path):

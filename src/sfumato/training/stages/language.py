@@ -129,6 +129,8 @@ def mean_surprise(network: GPT, tokens: Tokens, block: int, most: int | None = N
         block: how many are read together at most.
         most: how many sequences are looked at, evenly from all over the text; all when None.
     """
+    if len(tokens) < 2:
+        return None
     count = (len(tokens) - 1) // block
     starts = torch.arange(count) * block
     if most is not None and count > most:
@@ -142,4 +144,4 @@ def mean_surprise(network: GPT, tokens: Tokens, block: int, most: int | None = N
         ids = sequences(tokens, some, length + 1).to(next(network.parameters()).device)
         total += float(surprise(network(ids[:, :-1]), ids[:, 1:], "sum"))
         seen += len(some) * length
-    return total / seen if seen else None
+    return total / seen
