@@ -73,7 +73,7 @@ def main() -> None:
             raise SystemExit(f"{out} is not empty: a training that goes on would seem quick.")
         documented = DOCUMENTED[given.size] | ({} if given.steps is None else limited(given.steps))
         rows = [train_nanogpt(given.nanogpt, text, documented, out / "nanogpt")] if given.nanogpt else []
-        steps = given.steps or recipe.language.steps
+        steps = min(given.steps or recipe.language.steps, recipe.language.steps)
         rows.append(train_ours("sfumato", given, recipe, steps, text, out))
         if rows[0].tokens > rows[-1].tokens:
             more = math.ceil(rows[0].tokens / (recipe.language.batch * recipe.language.block))
@@ -92,7 +92,7 @@ def asked() -> argparse.Namespace:
     arguments.add_argument("text", type=Path, help="Shakespeare's, as nanoGPT's prepare.py fetches it")
     arguments.add_argument("--nanogpt", type=Path, help="a clone of karpathy/nanoGPT; without it ours alone is trained")
     arguments.add_argument("--size", choices=sorted(DOCUMENTED), default="tiny")
-    arguments.add_argument("--steps", type=int, help="of each, to try the script")
+    arguments.add_argument("--steps", type=int, help="of each at most, to try the script")
     arguments.add_argument("--set", action="append", default=[], help="a value over the recipe's: path.to.key=value")
     arguments.add_argument("--out", type=Path, help="where everything is kept")
     return arguments.parse_args()
@@ -149,7 +149,7 @@ def train_nanogpt(clone: Path, text: str, settings: dict[str, Any], place: Path)
     network.load_state_dict({name.removeprefix("_orig_mod."): value for name, value in kept["model"].items()})
     network.to(choose_device()).eval()
     config, block = network.config, settings["block_size"]
-    loss = validation_loss(network, lambda ids: network(ids, ids)[0], text, block)
+    loss = validation_loss(network, lambda ids: network(ids, ids.contiguous())[0], text, block)
     each, steps = settings["batch_size"] * block, settings["max_iters"]
     shape = (config.n_layer, config.n_embd, block)
     return told("nanoGPT", seconds, loss, steps, each, 1000 / statistics.median(milliseconds), network, shape)

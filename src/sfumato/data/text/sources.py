@@ -20,6 +20,7 @@ from sfumato.errors import DataError
 
 SUFFIXES = (".txt", ".md", ".jsonl")
 TABLES = (*metadata.TABLES, "metadata.parquet")  # of the captions of pictures
+TARS = (".tar", *shards.COMPRESSED_SUFFIXES)
 COLUMNS = "text, caption, prompt or description"
 
 Kind = Literal["auto", "text", "captions"]
@@ -77,7 +78,7 @@ def find_texts(path: Path, kind: Kind = "auto") -> Corpus:
         if not texts:
             raise DataError(f"{path}: found no text: no {', '.join(SUFFIXES)} file, and no picture with a caption.")
         return _files(texts, path, report)
-    if path.name.lower().endswith(".tar") or kind == "captions":
+    if kind == "captions" or path.name.lower().endswith(TARS):
         report = Report()
         return captions_in(find(path, report), readable(path.name), report)
     if not path.is_file():
@@ -106,7 +107,7 @@ def spoken(name: str, stamp: str, texts: Callable[[], Iterable[str]], report: Re
 
 def _is_of_pictures(file: str) -> bool:
     base = file.rpartition("/")[2].lower()
-    return base in TABLES or base.endswith((".tar", *shards.COMPRESSED_SUFFIXES, *PICTURES))
+    return base in TABLES or base.endswith((*TARS, *PICTURES))
 
 
 def _files(paths: Sequence[Path], root: Path, report: Report, only: bool = False) -> Corpus:
