@@ -15,9 +15,10 @@ from scene_scores import Watch
 from sfumato.training.ahead import Ahead
 from sfumato.training.ema import Average
 from sfumato.training.loop import AHEAD
-from sfumato.training.stage import Draw, Workshop
+from sfumato.training.stage import Draw
 from sfumato.training.stages import denoiser
 from sfumato.training.state import State
+from sfumato.training.workshop import PictureWorkshop
 
 TIMESTEPS = 1000
 WARMUP = 500  # steps
@@ -25,7 +26,7 @@ DECAY = 0.999  # of the average; its own 0.9999 would hardly move in so short a 
 ENDLESS = 10**9  # steps
 
 
-def train_peer(workshop: Workshop, seconds: float, every: float, rate: float) -> tuple[Any, Watch]:
+def train_peer(workshop: PictureWorkshop, seconds: float, every: float, rate: float) -> tuple[Any, Watch]:
     """A U-Net of about the size of the recipe's denoiser, trained for so long after its first step."""
     from diffusers import DDPMScheduler
 

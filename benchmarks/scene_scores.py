@@ -21,10 +21,10 @@ from sfumato.evaluation.seeing.finding import Eye
 from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
 from sfumato.training.recipe import Run
 from sfumato.training.source import facts_of
-from sfumato.training.stage import Workshop
 from sfumato.training.stages import denoiser
 from sfumato.training.state import State
 from sfumato.training.team import Team
+from sfumato.training.workshop import PictureWorkshop
 
 PICTURES_A_PASS = 64
 
@@ -109,7 +109,7 @@ class Judge:
         steps, guidance: of the making; else the model's own.
     """
 
-    def __init__(self, workshop: Workshop, count: int, steps: int | None, guidance: float | None) -> None:
+    def __init__(self, workshop: PictureWorkshop, count: int, steps: int | None, guidance: float | None) -> None:
         self.workshop, self.folder = workshop, workshop.folder / "judged"
         self.settings = {"num_inference_steps": steps, "guidance_scale": guidance}
         self.pack = workshop.store.pack  # type: ignore[union-attr]

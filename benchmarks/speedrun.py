@@ -38,9 +38,9 @@ from sfumato.training.loop import fit
 from sfumato.training.recipe import Recipe
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.source import captions_of, open_store
-from sfumato.training.stage import Workshop
 from sfumato.training.stages import builder
 from sfumato.training.team import Team, joined
+from sfumato.training.workshop import PictureWorkshop
 
 RECORDS = Path(__file__).with_suffix(".jsonl")
 BEFORE = ("autoencoder", "clip")  # the denoiser
@@ -61,7 +61,7 @@ def main() -> None:
         began = time.monotonic()
         with open_store("scenes", recipe, out / "run", team, progress) as store:  # type: ignore[union-attr]
             tokenizer = tokenizer_of(store, recipe, out)
-            workshop = Workshop(recipe, store, tokenizer, captions_of(store), out, out / "run", team, progress)
+            workshop = PictureWorkshop(recipe, out, out / "run", team, progress, store, tokenizer, captions_of(store))
             seconds = {"setup": once(out / "setup.json", time.monotonic() - began)}
             seconds |= {name: trained(name, workshop) for name in BEFORE}
             if given.profile:
@@ -116,7 +116,7 @@ def once(path: Path, seconds: float) -> float:
     return float(read_json(path)["seconds"])
 
 
-def trained(name: str, workshop: Workshop) -> float:
+def trained(name: str, workshop: PictureWorkshop) -> float:
     """Train a stage if it is not there yet; the seconds that it took."""
     run = RunFolder(workshop.cache / name, workshop.recipe.run, leads=True)
     if run.done is None:
@@ -130,7 +130,7 @@ def trained(name: str, workshop: Workshop) -> float:
     return float(run.done["seconds"])
 
 
-def shown_ours(workshop: Workshop, given: argparse.Namespace, seconds: dict[str, float]) -> dict[str, Any]:
+def shown_ours(workshop: PictureWorkshop, given: argparse.Namespace, seconds: dict[str, float]) -> dict[str, Any]:
     """Train the denoiser of the recipe, then judge it as it was at each time."""
     recipe, began = workshop.recipe, time.monotonic()
     stage = builder("denoiser", workshop)(recipe)
@@ -142,7 +142,7 @@ def shown_ours(workshop: Workshop, given: argparse.Namespace, seconds: dict[str,
     return told(judge.ours(stage.objective, watch.kept, given.goal), given.goal, seconds, stage.objective.network)
 
 
-def shown_peer(workshop: Workshop, given: argparse.Namespace, seconds: dict[str, float]) -> dict[str, Any]:
+def shown_peer(workshop: PictureWorkshop, given: argparse.Namespace, seconds: dict[str, float]) -> dict[str, Any]:
     """The same of the plain U-Net."""
     unet, watch = train_peer(workshop, given.peer, given.every, given.rate)
     seconds["denoiser until its first step"] = watch.first

@@ -18,11 +18,12 @@ from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.progress import Progress
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
-from sfumato.training.stage import Draw, Workshop
+from sfumato.training.stage import Draw
 from sfumato.training.stages import builder
 from sfumato.training.stages.classifier import scrambled
 from sfumato.training.team import Team
 from sfumato.training.train import train
+from sfumato.training.workshop import PictureWorkshop
 
 SMALL = [
     "data.vocabulary=540",
@@ -113,7 +114,8 @@ def workshop_of(folder, way, *settings):
     tokenizer = Tokenizer.train([t for several in store.captions for t in several], 540, 16)
     tokenizer.save(folder / "tokenizer")
     captions = Captions(store.captions, store.labels)
-    return Workshop(recipe, store, tokenizer, captions, folder, folder / "run", Team(), Progress(quiet=True))
+    place = (recipe, folder, folder / "run", Team(), Progress(quiet=True))
+    return PictureWorkshop(*place, store, tokenizer, captions)
 
 
 @pytest.fixture(

@@ -10,10 +10,11 @@ from sfumato.networks.vae import AutoencoderKL, autoencoder_config
 from sfumato.progress import Progress
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
-from sfumato.training.stage import Draw, Workshop
+from sfumato.training.stage import Draw
 from sfumato.training.stages import builder
 from sfumato.training.stages.autoencoder import to_unit_scale
 from sfumato.training.team import Team
+from sfumato.training.workshop import PictureWorkshop
 
 STAGES = recipes.load("digits").stages
 
@@ -26,7 +27,8 @@ def workshop(tmp_path_factory, tiny):
     tokenizer = Tokenizer.train([t for several in store.captions for t in several], 540, 12)
     tokenizer.save(folder / "tokenizer")
     captions = Captions(store.captions, store.labels)
-    return Workshop(recipe, store, tokenizer, captions, folder, folder / "run", Team(), Progress(quiet=True))
+    place = (recipe, folder, folder / "run", Team(), Progress(quiet=True))
+    return PictureWorkshop(*place, store, tokenizer, captions)
 
 
 def draw(workshop, stage, step=0, team=None):

@@ -9,10 +9,11 @@ from sfumato.data.tokens import Tokenizer
 from sfumato.progress import Progress
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
-from sfumato.training.stage import Draw, Workshop
+from sfumato.training.stage import Draw
 from sfumato.training.stages import builder
 from sfumato.training.stages.prior import vectors_of_captions, vectors_of_pictures
 from sfumato.training.team import Team
+from sfumato.training.workshop import PictureWorkshop
 
 STAGES = ("vectors", "prior")
 
@@ -25,7 +26,8 @@ def workshop(tmp_path_factory, tiny_vectors):
     tokenizer = Tokenizer.train([t for several in store.captions for t in several], 540, 12)
     tokenizer.save(folder / "tokenizer")
     captions = Captions(store.captions, store.labels)
-    return Workshop(recipe, store, tokenizer, captions, folder, folder / "run", Team(), Progress(quiet=True))
+    place = (recipe, folder, folder / "run", Team(), Progress(quiet=True))
+    return PictureWorkshop(*place, store, tokenizer, captions)
 
 
 @pytest.fixture(scope="module")

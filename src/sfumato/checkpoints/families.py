@@ -1,4 +1,4 @@
-"""What kind of model a folder holds: the way it makes pictures, its parts, and how it hears words."""
+"""What kind of model a folder holds: the way it makes pictures or text, its parts, and how it hears words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Family:
     """What models of one class name have in common.
 
     Attributes:
-        way: by which way they make pictures, a name in `sfumato.pipelines.ways.WAYS`.
+        way: by which way they make pictures, a name in `sfumato.pipelines.ways.WAYS`; "words" makes text.
         needed: the parts without which they make none.
         optional: parts that they may have besides, repeated ones among them.
         words: how prompts become conditions, a name in `sfumato.pipelines.words.READERS`; "" for none.
@@ -84,6 +84,7 @@ FAMILIES = {
     f"{OURS}Vectors": Family("vectors", ("text_encoder", "vector_vae", "prior")),
     f"{OURS}Gradient": Family("gradient", ("classifier",)),
     f"{OURS}Cold": Family("cold", ("text_encoder", "restorer")),
+    f"{OURS}Words": Family("words", ("language_model",), words=""),
 }
 
 

@@ -54,7 +54,9 @@ NETWORKS = {
     "AutoencoderTiny": Kind(AutoencoderTiny, TinyAutoencoderConfig, "diffusers"),
     "ControlNetModel": Kind(ControlNet, ControlNetConfig, "diffusers"),
     "FluxTransformer2DModel": Kind(FluxTransformer, FluxConfig, "diffusers"),
+    "GPT2LMHeadModel": Kind(GPT2, GPT2Config, "transformers"),
     "KUNet": Kind(KUNet, KUNetConfig, "diffusers"),  # our name for a UNet2DConditionModel of other blocks
+    "LlamaForCausalLM": Kind(Llama, LlamaConfig, "transformers"),
     "PixArtTransformer2DModel": Kind(PixArtTransformer, PixArtConfig, "diffusers"),
     "SD3Transformer2DModel": Kind(SD3Transformer, SD3Config, "diffusers"),
     "T2IAdapter": Kind(T2IAdapter, T2IAdapterConfig, "diffusers"),
@@ -62,8 +64,6 @@ NETWORKS = {
     "CLIPTextModel": Kind(TextEncoder, TextConfig, "transformers"),
     "CLIPTextModelWithProjection": Kind(TextEncoder, TextConfig, "transformers"),
     "CLIPVisionModelWithProjection": Kind(ImageEncoder, ImageConfig, "transformers"),
-    "GPT2LMHeadModel": Kind(GPT2, GPT2Config, "transformers"),
-    "LlamaForCausalLM": Kind(Llama, LlamaConfig, "transformers"),
     "UNet2DConditionModel": Kind(UNet, UNetConfig, "diffusers"),
     "Classifier": Kind(Classifier, ClassifierConfig, "sfumato"),
     "VectorAutoencoder": Kind(VectorAutoencoder, VectorAutoencoderConfig, "sfumato"),
@@ -224,7 +224,9 @@ def save_index(folder: Path, way: str, scheduler: dict[str, Any] | None, lineage
         index = INDEX | ({} if has_part(folder, "image_encoder") else {"image_encoder": (None, None)})
     else:
         network = "Transformer" if has_part(folder, "transformer") else ""
-        index = {"_class_name": f"{OURS}{way.capitalize()}{network}", "tokenizer": INDEX["tokenizer"]}
+        index = {"_class_name": f"{OURS}{way.capitalize()}{network}"}
+        if (folder / "tokenizer").is_dir():
+            index["tokenizer"] = INDEX["tokenizer"]
         index |= {name: _library(folder, name) for each in PARTS for name in present(folder, each)}
     if scheduler:
         with whole_folder(folder / "scheduler") as temporary:

@@ -13,7 +13,7 @@ from sfumato.data.pictures import SUFFIXES
 from sfumato.data.report import Report
 from sfumato.errors import DataError
 
-__all__ = ["Entry", "Where", "find"]
+__all__ = ["Entry", "Where", "files_below", "find"]
 
 IGNORED = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 # Folders that say which part of the data a picture belongs to, not what it shows.
@@ -44,7 +44,7 @@ def find(path: Path, report: Report) -> list[Entry]:
         DataError: nothing usable was found, or a table cannot be understood.
     """
     if path.is_dir():
-        files = sorted(_walk(path, report))
+        files = sorted(files_below(path, report))
         entries = [*_loose(path, files, report), *_packed(path, files, report)]
     elif path.is_file():
         if not path.name.lower().endswith((".tar", *shards.COMPRESSED_SUFFIXES)):
@@ -57,8 +57,11 @@ def find(path: Path, report: Report) -> list[Entry]:
     return entries
 
 
-def _walk(root: Path, report: Report) -> Iterator[str]:
-    """Paths of all visible files below `root`, with "/", each folder read once however many links lead to it."""
+def files_below(root: Path, report: Report) -> Iterator[str]:
+    """Paths of all visible files below `root`, with "/", each folder read once however many links lead to it.
+
+    What cannot be read goes to the report.
+    """
 
     def unreadable(error: OSError) -> None:
         report.set_aside(readable(str(error.filename)), f"folder cannot be read: {error.strerror}")

@@ -64,13 +64,17 @@ def _lineage(lineage: dict[str, Any]) -> list[tuple[str, str]]:
         return [("lineage", "not known: the folder has no sfumato.json")]
     try:
         data = lineage["data"]
-        lines = [
-            ("pictures", f"{lineage['size']} pixels a side, enlarged to {lineage['final_size']}"),
-            ("data", f"{data['source']}, {data['pictures']:,} pictures, fingerprint {data['fingerprint'][:16]}"),
+        lines = []
+        if "size" in lineage:
+            lines.append(("pictures", f"{lineage['size']} pixels a side, enlarged to {lineage['final_size']}"))
+        amount = "pictures" if "pictures" in data else "tokens"
+        lines += [
+            ("data", f"{data['source']}, {data[amount]:,} {amount}, fingerprint {data['fingerprint'][:16]}"),
             ("data licence", str(data.get("licence", "unknown"))),
         ]
         for name, stage in lineage["training"].items():
-            lines.append((name, f"{stage['steps']:,} steps, {stage['samples']:,} samples"))
+            measured = f", validation loss {stage['validation_loss']:.4f}" if "validation_loss" in stage else ""
+            lines.append((name, f"{stage['steps']:,} steps, {stage['samples']:,} samples{measured}"))
         return lines
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"sfumato.json does not tell a lineage as sfumato writes it: {error!r}") from error

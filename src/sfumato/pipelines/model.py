@@ -125,6 +125,8 @@ def load(
     Raises CheckpointError saying what is wrong with it.
     """
     package, where = opened(find(name, variant), variant), torch.device(device)
+    if package.family.way == "words":
+        raise CheckpointError(f"{package.path} is a language model: it writes, and makes no pictures.")
     additions: dict[str, Any] = {"variant": variant} if variant else {}
     if base is not None:
         lender = find(base)

@@ -13,7 +13,7 @@ from sfumato.checkpoints.folder import clip_text, has_part, load_part, save_part
 from sfumato.networks.clip import TextEncoder, TextStates
 from sfumato.pipelines.condition import Condition
 from sfumato.training.kept import kept
-from sfumato.training.stage import Workshop
+from sfumato.training.workshop import PictureWorkshop
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Hearing:
     encoder: nn.Module | None = None
 
 
-def remembered(workshop: Workshop) -> Hearing:
+def remembered(workshop: PictureWorkshop) -> Hearing:
     """The states of all captions, kept, of which each batch takes its own."""
     states = states_of(workshop)
 
@@ -45,13 +45,13 @@ def remembered(workshop: Workshop) -> Hearing:
     return Hearing(states.shape[-1], 0, rows, Condition)
 
 
-def states_of(workshop: Workshop) -> Float[Tensor, "n t d"]:
+def states_of(workshop: PictureWorkshop) -> Float[Tensor, "n t d"]:
     """The text states of all captions, and last of the empty prompt; computed once and kept."""
     return of_all_captions(workshop, "states", [], lambda read: read.states)
 
 
 def of_all_captions(
-    workshop: Workshop, name: str, parts: Sequence[str], take: Callable[[TextStates], Tensor]
+    workshop: PictureWorkshop, name: str, parts: Sequence[str], take: Callable[[TextStates], Tensor]
 ) -> Float[Tensor, "n ..."]:
     """What is taken of each caption as the text encoder reads it, and last of the empty prompt.
 
@@ -69,7 +69,7 @@ def of_all_captions(
     return kept(workshop, name, ["text_encoder", "tokenizer", *parts], compute)
 
 
-def listening(workshop: Workshop, learns: bool, sums_up: bool) -> Hearing:
+def listening(workshop: PictureWorkshop, learns: bool, sums_up: bool) -> Hearing:
     """The text encoder at every step: for captions that are too many to keep, or while it `learns` on.
 
     Where no denoiser hears what `sums_up` a text, the projection that makes it rests.
@@ -93,7 +93,7 @@ def listening(workshop: Workshop, learns: bool, sums_up: bool) -> Hearing:
     return Hearing(encoder.config.hidden_size, pooled, rows, condition, encoder if learns else None)
 
 
-def keep_words(workshop: Workshop, encoder: nn.Module) -> None:
+def keep_words(workshop: PictureWorkshop, encoder: nn.Module) -> None:
     """Write a text encoder that learned on; the one that the image encoder knows stays beside it."""
     folder = workshop.folder
     if not has_part(folder, "clip_text_encoder"):

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from sfumato.checkpoints.files import write_tensors
 from sfumato.checkpoints.tensors import read_metadata, read_tensors
-from sfumato.training.stage import Workshop
+from sfumato.training.workshop import PictureWorkshop
 
 
-def kept(workshop: Workshop, name: str, parts: Sequence[str], compute: Callable[[], Tensor]) -> Tensor:
+def kept(workshop: PictureWorkshop, name: str, parts: Sequence[str], compute: Callable[[], Tensor]) -> Tensor:
     """The tensor `name`, which depends on the pictures and on these parts of the model folder."""
     path = workshop.cache / f"{name}.safetensors"
     key = _key(workshop, parts)
@@ -26,7 +26,7 @@ def kept(workshop: Workshop, name: str, parts: Sequence[str], compute: Callable[
     return workshop.team.first_the_leader(work)
 
 
-def _key(workshop: Workshop, parts: Sequence[str]) -> str:
+def _key(workshop: PictureWorkshop, parts: Sequence[str]) -> str:
     digest = hashlib.sha256(f"{workshop.store.fingerprint} {workshop.recipe.data}".encode())
     for part in parts:
         for path in sorted((workshop.folder / part).iterdir()):

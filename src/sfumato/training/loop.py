@@ -15,16 +15,18 @@ from torch import Tensor, nn
 
 from sfumato.errors import SfumatoError, TrainingError
 from sfumato.progress import Progress
+from sfumato.seeds import derived_seed
 from sfumato.training.ahead import Ahead
 from sfumato.training.ema import Average
 from sfumato.training.optimizers import build
 from sfumato.training.recipe import Training
 from sfumato.training.run_folder import RunFolder
-from sfumato.training.stage import Batch, Draw, Stage
+from sfumato.training.stage import Batch, Draw, Evaluation, Stage
 from sfumato.training.state import State
 from sfumato.training.team import Team
 
 MOST_ATTEMPTS = 5
+SHOWN = ("loss", "validation_loss")  # of the metrics
 AHEAD = 3  # batches that are made beside a GPU while it learns
 
 
@@ -55,12 +57,15 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
         return stage.batch(Draw(seed, name, step, plan.batch, team, attempt))
 
     ahead = Ahead(make, plan.steps, AHEAD if team.device.type == "cuda" else 0, team.device)
-    with stopping() as stop, closing(run), ahead:
+    with stopping() as stop, closing(run), ahead, team.own_chance():
         while state.step < plan.steps:
-            gauge.add(advance(state, model, ahead.take(state.step, state.attempt), plan, team))
+            batch = ahead.take(state.step, state.attempt)
+            torch.manual_seed(derived_seed(seed, name, state.attempt, "step", state.step, team.rank))  # for dropout
+            gauge.add(advance(state, model, batch, plan, team))
             ended = state.step == plan.steps
+            evaluation = evaluation_due(state.step, plan.steps, stage.evaluation)
             # alone at once; a team agrees where it talks anyway, or some would wait for others that are gone
-            talks = gauge.is_due(state.step) or ended
+            talks = gauge.is_due(state.step) or evaluation is not None or ended
             stopped = team.any(stop.is_set()) if talks or team.world == 1 else False
             if talks:
                 values = gauge.read(team)
@@ -68,8 +73,11 @@ def fit(name: str, stage: Stage, plan: Training, seed: int, run: RunFolder, team
                     go_back(name, state, run, team, progress)
                     gauge = Gauge(run.settings.log_every)
                     continue
+                if evaluation and team.leads:
+                    with state.average.in_place():
+                        values |= evaluation.measure()
                 run.log(state.step, values)
-                progress.advance(state.step, f"loss {values['loss']:.4f}")
+                progress.advance(state.step, told(values))
             if (run.is_due() or ended or stopped) and gauge.is_healthy():
                 run.keep(state)
             if is_preview_due(state.step, plan.steps, run.settings.previews) and team.leads:
@@ -121,6 +129,16 @@ def go_back(name: str, state: State, run: RunFolder, team: Team, progress: Progr
     state.attempt = attempt
     run.keep(state)
     progress.say(f"{name}: the loss was not finite before step {step}; going back to step {state.step}.")
+
+
+def told(values: Mapping[str, float]) -> str:
+    """What a person is shown of the metrics."""
+    return ", ".join(f"{name.replace('_', ' ')} {values[name]:.4f}" for name in SHOWN if name in values)
+
+
+def evaluation_due(step: int, steps: int, evaluation: Evaluation | None) -> Evaluation | None:
+    """What measures the networks after this step, if anything does: now and then, and at the end."""
+    return evaluation if evaluation and (step == steps or step % evaluation.every == 0) else None
 
 
 def is_preview_due(step: int, steps: int, previews: int) -> bool:

@@ -37,5 +37,5 @@ def build(network: nn.Module, recipe: Training) -> list[Optimizer]:
 
 def _is_inner(name: str) -> bool:
     """Whether a matrix maps features to features; embeddings and the ends of a network are left to AdamW."""
-    ends = ("embed", "conv_in", "conv_out", "quant_conv", "classifier", "network.proj_out")
+    ends = ("embed", "conv_in", "conv_out", "quant_conv", "classifier", "network.proj_out", "wte", "wpe", "lm_head")
     return not any(part in name for part in ends)

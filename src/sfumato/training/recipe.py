@@ -200,6 +200,27 @@ class Restorer(Training):
     drop_caption: Share = 0.1  # how often the prompt is left empty
 
 
+class Language(Training):
+    """The language model."""
+
+    read: Literal["auto", "text", "captions"] = "auto"  # of a folder: its text files, or the captions of its pictures
+    tokens: Literal["characters", "bytes"] = "characters"  # or pieces of words: byte-level BPE, learned from the text
+    vocabulary: Annotated[int, Field(ge=300)] = 4096  # tokens at most, where they are pieces of words
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the text, from its end, that is only measured by
+    block: Annotated[int, Field(ge=8)] = 256  # tokens a sequence, and the longest text that is written in one piece
+    width: Annotated[int, Field(ge=8)] | None = None
+    layers: Count | None = None
+    heads: Count | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    evaluate_every: Count = 250  # steps
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Language:
+        if self.width and self.heads and self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not shared evenly by {self.heads} heads of an even width")
+        return self
+
+
 class Run(Table):
     """How a training is run, apart from what it learns."""
 
@@ -231,6 +252,7 @@ class Recipe(Table):
     upsampler: Upsampler = Upsampler()
     classifier: Classifier = Classifier()
     restorer: Restorer = Restorer()
+    language: Language = Language()
     run: Run = Run()
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The run folder of a stage: its plan, checkpoints, metrics and sample grids."""
+"""The run folder of a stage: its plan, checkpoints, metrics and samples."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from sfumato.checkpoints.files import read_json, storage_errors, write, write_json, write_text
 from sfumato.errors import CheckpointError
 from sfumato.training.board import Board
 from sfumato.training.recipe import Run
+from sfumato.training.stage import Sample
 from sfumato.training.state import State
 
 
@@ -80,7 +79,7 @@ class RunFolder:
             raise CheckpointError("\n".join(broken) + f"\nRemove {self.path} to begin this stage again.")
         return False
 
-    # --- metrics and pictures -----------------------------------------------------------------------------------------
+    # --- metrics and samples ------------------------------------------------------------------------------------------
 
     def forget_after(self, step: int) -> None:
         """Drop metrics of steps that a killed run did after its last checkpoint; they will be done again."""
@@ -106,10 +105,15 @@ class RunFolder:
             self._board.close()
             self._board = None
 
-    def show(self, step: int, picture: Image.Image) -> None:
-        """Keep a sample grid."""
-        if self.leads:
-            write(self.path / f"samples-{step:08}.png", lambda path: picture.save(path, format="PNG"))
+    def show(self, step: int, sample: Sample) -> None:
+        """Keep what the networks can do, as a picture or a text."""
+        if not self.leads:
+            return
+        name = f"samples-{step:08}"
+        if isinstance(sample, str):
+            write_text(self.path / f"{name}.txt", sample)
+        else:
+            write(self.path / f"{name}.png", lambda path: sample.save(path, format="PNG"))
 
 
 def _is_until(line: str, step: int) -> bool:

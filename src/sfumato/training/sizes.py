@@ -32,6 +32,9 @@ PRIOR = {"tiny": (384, 4), "small": (512, 6), "base": (1024, 8), "large": (1536,
 TEXT = {"tiny": (128, 2), "small": (256, 4), "base": (512, 8), "large": (768, 12)}
 IMAGE = {"tiny": (128, 3), "small": (256, 6), "base": (512, 10), "large": (768, 12)}
 
+# (width, layers, heads) of a language model
+LANGUAGE = {"tiny": (128, 4, 4), "small": (384, 6, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
+
 
 def channels(table: Widths, size: Size, resolutions: int) -> tuple[int, ...]:
     """The widths of `resolutions` levels: those of the table, the last one repeated."""

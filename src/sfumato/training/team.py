@@ -39,6 +39,12 @@ class Team:
         """Mixed precision where it was chosen."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
+    @contextmanager
+    def own_chance(self) -> Iterator[None]:
+        """Within the block random numbers may be seeded; those of the program are as they were after it."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            yield
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module as it must be called in training: gradients are averaged over the team."""
         return DistributedDataParallel(module) if self.world > 1 else module

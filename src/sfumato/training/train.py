@@ -1,4 +1,4 @@
-"""From captioned pictures to a model folder: all stages, one after the other, from zero or from where they stopped."""
+"""From captioned pictures or text to a model folder: all stages in a row, from zero or from where they stopped."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfumato.checkpoints.files import read_json, storage_errors, whole_folder, write_json
+from sfumato.checkpoints.files import read_json, write_json
 from sfumato.checkpoints.folder import save_index
-from sfumato.data.tokens import Tokenizer
 from sfumato.errors import RecipeError
 from sfumato.progress import Progress
 from sfumato.training import budget as budgets
 from sfumato.training import recipe as recipes
+from sfumato.training import source, texts
 from sfumato.training.loop import fit
 from sfumato.training.recipe import Recipe, Training
 from sfumato.training.run_folder import RunFolder
-from sfumato.training.source import AnyStore, captions_of, facts_of, open_store
-from sfumato.training.stage import Stage, Workshop
+from sfumato.training.stage import Stage
 from sfumato.training.stages import builder, denoiser
 from sfumato.training.team import Team, joined
+from sfumato.training.workshop import PictureWorkshop, TextWorkshop, Workshop
 
 MADE = ("digits", "scenes")  # data that come with sfumato, each with a recipe of its name
 RUN = "run"  # the sub-folder of the model folder for everything but the model
@@ -36,10 +36,11 @@ def train(
     quiet: bool = False,
     size: str | None = None,
 ) -> Path:
-    """Train a model from zero on captioned pictures; called again, it goes on where it stopped.
+    """Train a model from zero on captioned pictures or on text; called again, it goes on where it stopped.
 
     Args:
-        data: a folder or a tar of captioned pictures, "digits", or "scenes".
+        data: a folder or a tar of captioned pictures, "digits", or "scenes"; for a language model also a text file or a
+            folder of them.
         out: the model folder to make. Its sub-folder `run` holds checkpoints, metrics and sample grids.
         recipe: a recipe's name or TOML file; that of the digits or scenes for these, else "pictures".
         settings: values put over the recipe's, such as "denoiser.steps=500".
@@ -52,7 +53,7 @@ def train(
         The model folder.
 
     Raises:
-        DataError: no usable pictures; RecipeError: a wrong recipe, or another one than this run began with;
+        DataError: no usable pictures or text; RecipeError: a wrong recipe, or another one than this run began with;
         StorageError: the disk is full; Interrupted: Ctrl-C or a termination signal; TrainingError: infinite losses.
     """
     folder = Path(out)
@@ -64,7 +65,8 @@ def train(
         began = time.monotonic()
         _require_even_shares(chosen, team)
         _require_same_run(folder, chosen, budget)
-        workshop = _workshop(data, folder, chosen, team, progress)
+        opened = texts.open_workshop if "language" in chosen.stages else source.open_workshop
+        workshop = opened(data, chosen, folder, folder / RUN, team, progress)
         if team.leads:
             write_json(folder / RUN / "recipe.json", _asked(chosen, budget))
         names = chosen.stages if stage is None else (stage,)
@@ -117,34 +119,6 @@ def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> li
         elif a != b and path != "run.":  # how it is run may change
             found.append(f"{path}{key} was {a!r} and is {b!r}")
     return found
-
-
-def _workshop(data: str | Path, folder: Path, recipe: Recipe, team: Team, progress: Progress) -> Workshop:
-    """Prepare what all stages share: the pictures, the tokenizer and the captions."""
-    cache = folder / RUN
-    store = team.first_the_leader(lambda: open_store(data, recipe, cache, team, progress))
-    if team.leads:
-        _report(store, cache, progress)
-    tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder))
-    return Workshop(recipe, store, tokenizer, captions_of(store), folder, cache, team, progress)
-
-
-def _report(store: AnyStore, cache: Path, progress: Progress) -> None:
-    """Write down which pictures are trained on, and say what is wrong with others."""
-    write_json(cache / "data.json", {"fingerprint": store.fingerprint, "pictures": len(store)})
-    if len(store.report):
-        with storage_errors(cache):
-            store.report.save(cache / "problems.jsonl")
-        progress.say(f"{store.report.summary()}\nAll of it is in {cache / 'problems.jsonl'}")
-
-
-def _tokenizer(store: AnyStore, recipe: Recipe, folder: Path) -> Tokenizer:
-    path = folder / "tokenizer"
-    if not (path / "vocab.json").is_file():
-        texts = store.texts()
-        with whole_folder(path) as temporary:
-            Tokenizer.train(texts, recipe.data.vocabulary, recipe.data.length).save(temporary)
-    return Tokenizer.load(path)
 
 
 def _train_stage(
@@ -210,9 +184,7 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
         "name": recipe.name,
         "way": recipe.way,
         "licence": recipe.licence,
-        "size": recipe.data.size,
-        "final_size": recipe.final_size,
-        **facts_of(data, workshop.store, recipe.data),
+        **_told(workshop, data),
         "training": {
             name: {
                 **facts["facts"],
@@ -226,3 +198,14 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
     }
     scheduler = denoiser.config(recipe.denoiser) if "denoiser" in recipe.stages else None
     save_index(workshop.folder, recipe.way, scheduler, lineage)
+
+
+def _told(workshop: Workshop, data: str | Path) -> dict[str, Any]:
+    """What a model's `sfumato.json` says of what it learned from."""
+    match workshop:
+        case PictureWorkshop(recipe=recipe):
+            sizes = {"size": recipe.data.size, "final_size": recipe.final_size}
+            return sizes | source.facts_of(data, workshop.store, recipe.data)
+        case TextWorkshop(recipe=recipe):
+            return texts.facts_of(data, workshop.store, recipe.data)
+    raise TypeError(type(workshop))

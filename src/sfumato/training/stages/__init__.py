@@ -5,8 +5,19 @@ from functools import partial
 
 from sfumato.training import ways
 from sfumato.training.recipe import Recipe
-from sfumato.training.stage import Stage, Workshop
-from sfumato.training.stages import autoencoder, classifier, clip, denoiser, prior, restorer, upsampler, vectors
+from sfumato.training.stage import Stage
+from sfumato.training.stages import (
+    autoencoder,
+    classifier,
+    clip,
+    denoiser,
+    language,
+    prior,
+    restorer,
+    upsampler,
+    vectors,
+)
+from sfumato.training.workshop import Workshop
 
 BUILDERS: dict[str, Callable[..., Stage]] = {
     "autoencoder": autoencoder.build,
@@ -17,6 +28,7 @@ BUILDERS: dict[str, Callable[..., Stage]] = {
     "restorer": restorer.build,
     "vectors": vectors.build,
     "prior": prior.build,
+    "language": language.build,
 }
 
 

@@ -15,7 +15,8 @@ from sfumato.networks.initialisation import initialise
 from sfumato.networks.vae import AutoencoderKL, autoencoder_config
 from sfumato.training import sizes
 from sfumato.training.recipe import Autoencoder, Recipe
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
+from sfumato.training.workshop import PictureWorkshop
 
 MEASURED = 2048  # pictures from which the scale of the latents is measured
 
@@ -42,7 +43,7 @@ def edge_error(error: Float[Tensor, "b c h w"]) -> Tensor:
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
     """The stage, with a new autoencoder."""
     plan, size, team = recipe.autoencoder, recipe.data.size, workshop.team
     levels = plan.factor.bit_length()
@@ -71,7 +72,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
 
 
 @torch.no_grad()
-def to_unit_scale(vae: AutoencoderKL, workshop: Workshop) -> None:
+def to_unit_scale(vae: AutoencoderKL, workshop: PictureWorkshop) -> None:
     """Give each channel of the latents mean 0 and deviation 1 over the training pictures.
 
     The shifts and scales go into the 1x1 convolutions on both sides of the latent, which leaves pictures as they are

@@ -26,7 +26,8 @@ from sfumato.pipelines.climbing import PROCESS, READING, climbing, leading, log_
 from sfumato.training import recipe as recipes
 from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
+from sfumato.training.workshop import PictureWorkshop
 
 NEGATIVES = ("reference", "scrambled", "mixed", "own")
 MEASURED = 2048  # pictures to which the reference is fitted
@@ -93,7 +94,7 @@ class Objective(nn.Module):
         return last(sample(climbing(self.classifier, self.reference, classes), start, levels, torch.zeros_like))
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
     """The stage, with a new classifier that is told the level."""
     plan, team, side = recipe.classifier, workshop.team, recipe.data.size
     store, _ = workshop.kept
@@ -144,7 +145,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     return Stage(Objective(classifier, reference, plan), batch, preview, finish)
 
 
-def _reference(workshop: Workshop, directions: int) -> Principal:
+def _reference(workshop: PictureWorkshop, directions: int) -> Principal:
     """The Gaussian of the training pictures, and of their mirror images where the recipe mirrors."""
     pictures = workshop.examples(MEASURED)
     if workshop.recipe.data.flip:

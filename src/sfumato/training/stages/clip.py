@@ -31,8 +31,9 @@ from sfumato.networks.initialisation import initialise
 from sfumato.seeds import derived_seed
 from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
 from sfumato.training.team import Team
+from sfumato.training.workshop import PictureWorkshop
 
 PATCHES = 8  # along each side of a picture
 TEMPERATURE = 0.07  # at the start (Radford et al. 2021, section 2.5)
@@ -68,7 +69,7 @@ class Objective(nn.Module):
         return {"loss": loss, "retrieval": hits, "temperature": (-self.logit_scale).exp()}
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
     """The stage, with new encoders."""
     plan, team, tokenizer = recipe.clip, workshop.team, workshop.tokenizer
     size = plan.size or recipe.size

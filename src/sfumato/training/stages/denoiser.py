@@ -32,7 +32,8 @@ from sfumato.training.denoisers import new_denoiser
 from sfumato.training.hearing import Hearing, keep_words, listening, remembered
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Denoiser, Noising, Recipe
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
+from sfumato.training.workshop import PictureWorkshop
 
 TIMES = {"uniform": losses.uniform, "logit_normal": losses.logit_normal}
 WEIGHTS = {"plain": None, "snr": losses.snr, "min_snr": losses.min_snr, "velocity": losses.velocity}
@@ -67,7 +68,7 @@ def config(plan: Denoiser) -> dict[str, Any]:
     return scheduler.to_config(plan.process, plan.prediction, plan.shift, experts=plan.experts, multistep=unet)
 
 
-def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe, number: int = 1) -> Stage:
     """The stage, with a new denoiser of latents or pixels and the states of the text encoder.
 
     With experts it is the `number`th, from clean to noise: it sees its range of times alone. The first is new, each
@@ -145,7 +146,7 @@ class Clean:
     picture: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b 3 h2 w2"]]
 
 
-def patches_of(workshop: Workshop, patch: int) -> Clean:
+def patches_of(workshop: PictureWorkshop, patch: int) -> Clean:
     """The pictures themselves; squares of `patch` pixels a side are told as channels, which leaves noise what it is."""
     data, count = workshop.recipe.data, len(workshop.store)
 
@@ -157,7 +158,7 @@ def patches_of(workshop: Workshop, patch: int) -> Clean:
     return Clean(every, (3 * patch**2, data.size // patch), some, partial(F.pixel_shuffle, upscale_factor=patch))
 
 
-def latents_of(workshop: Workshop) -> Clean:
+def latents_of(workshop: PictureWorkshop) -> Clean:
     """The latents of the pictures, computed once and kept, or again each time where they are too many."""
     data, count = workshop.recipe.data, len(workshop.store)
     vae = load_part(workshop.folder, "vae").to(workshop.team.device)

@@ -26,11 +26,12 @@ from sfumato.training import sizes
 from sfumato.training.hearing import of_all_captions
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Recipe
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
 from sfumato.training.stages.denoiser import TIMES, Objective
+from sfumato.training.workshop import PictureWorkshop
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
     """The stage, with a new denoiser over the vectors of pictures and of captions."""
     plan, team = recipe.prior, workshop.team
     vae = load_part(workshop.folder, "vector_vae").to(team.device)
@@ -78,7 +79,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
     return Stage(Objective(prior, diffusion, plan), batch, preview, finish)
 
 
-def vectors_of_pictures(workshop: Workshop, vae: VectorAutoencoder) -> Float[Tensor, "n 2 d"]:
+def vectors_of_pictures(workshop: PictureWorkshop, vae: VectorAutoencoder) -> Float[Tensor, "n 2 d"]:
     """Mean and deviation of the vectors of all pictures, then of their mirror images where the recipe mirrors.
 
     Of unit scale; computed once and kept.
@@ -100,7 +101,7 @@ def vectors_of_pictures(workshop: Workshop, vae: VectorAutoencoder) -> Float[Ten
     return kept(workshop, "vectors", ["vector_vae"], compute)
 
 
-def vectors_of_captions(workshop: Workshop, vae: VectorAutoencoder) -> Float[Tensor, "n d"]:
+def vectors_of_captions(workshop: PictureWorkshop, vae: VectorAutoencoder) -> Float[Tensor, "n d"]:
     """The vectors of all captions, and last of the empty prompt; of unit scale, computed once and kept."""
 
     def projected(read: TextStates) -> Tensor:

@@ -22,7 +22,8 @@ from sfumato.pipelines.restoring import Coldness, Start, degradation_of
 from sfumato.training import sizes
 from sfumato.training.hearing import states_of
 from sfumato.training.recipe import Recipe
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
+from sfumato.training.workshop import PictureWorkshop
 
 PREVIEWED = (0.25, 0.5, 0.75, 1.0)  # severities
 
@@ -49,7 +50,7 @@ class Objective(nn.Module):
         return {"loss": (restore(degraded, SEVERITY(severities)) - pictures).float().abs().mean()}
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
     """The stage, with a new U-Net over pixels that listens to the states of the text encoder."""
     plan, team, store, side = recipe.restorer, workshop.team, workshop.store, recipe.data.size
     states = states_of(workshop)

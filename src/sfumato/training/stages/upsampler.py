@@ -24,7 +24,8 @@ from sfumato.pipelines.upsampling import augmented, looking_at, upsample
 from sfumato.training import sizes, ways
 from sfumato.training.kept import kept
 from sfumato.training.recipe import Recipe
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
+from sfumato.training.workshop import PictureWorkshop
 
 CODERS = {"autoencoder": "vae", "vectors": "vector_vae"}  # stages that train an autoencoder, and its part
 
@@ -50,7 +51,7 @@ class Objective(nn.Module):
         return {"loss": losses.denoising_loss(network, self.diffusion.parameterisation, pictures, noise, level).mean()}
 
 
-def build(workshop: Workshop, recipe: Recipe, number: int = 1) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe, number: int = 1) -> Stage:
     """The stage, with a new U-Net over pixels; the `number`th upsampler enlarges what those before it make."""
     plan, team, store = recipe.upsampler, workshop.team, workshop.store
     name, factor = ways.numbered("upsampler", number), plan.factor
@@ -116,7 +117,7 @@ def _cut(pictures: Tensor, corner: Tensor, side: int) -> Tensor:
     return torch.stack(pieces)
 
 
-def reconstructions(workshop: Workshop, part: str) -> Callable[[Tensor], Tensor]:
+def reconstructions(workshop: PictureWorkshop, part: str) -> Callable[[Tensor], Tensor]:
     """Pictures by their numbers after a way through the autoencoder `part`, (b, 3, h, w) on the CPU.
 
     At work the upsampler sees decoded latents; here it learns what they lack. They are computed once and kept, as

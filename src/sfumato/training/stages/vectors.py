@@ -20,10 +20,11 @@ from sfumato.networks.vae import Posterior
 from sfumato.networks.vector_autoencoder import VectorAutoencoder, VectorAutoencoderConfig
 from sfumato.training import sizes
 from sfumato.training.recipe import Recipe, Vectors
-from sfumato.training.stage import Batch, Draw, Stage, Workshop
+from sfumato.training.stage import Batch, Draw, Stage
 from sfumato.training.stages.autoencoder import MEASURED, edge_error
 from sfumato.training.stages.clip import TEMPERATURE, transformer
 from sfumato.training.team import Team
+from sfumato.training.workshop import PictureWorkshop
 
 
 class Objective(nn.Module):
@@ -65,7 +66,7 @@ class Objective(nn.Module):
         return {"loss": loss, "pixels": pixels, "edges": edges, "kl": kl, "contrast": contrast, "retrieval": hits}
 
 
-def build(workshop: Workshop, recipe: Recipe) -> Stage:
+def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
     """The stage, with a new autoencoder and a new text encoder."""
     plan, team, tokenizer = recipe.vectors, workshop.team, workshop.tokenizer
     size = plan.size or recipe.size
@@ -120,7 +121,7 @@ def build(workshop: Workshop, recipe: Recipe) -> Stage:
 
 
 @torch.no_grad()
-def to_unit_scale(vae: VectorAutoencoder, workshop: Workshop) -> None:
+def to_unit_scale(vae: VectorAutoencoder, workshop: PictureWorkshop) -> None:
     """Measure what gives each number of the vectors mean 0 and deviation 1, and their spread then.
 
     The vectors are drawn from their posteriors: a number that the autoencoder does not use is noise already, and stays
