@@ -2,8 +2,8 @@
 
     import sfumato
 
-    pipeline = sfumato.load()                      # the embedded digits model, or a folder
-    picture = pipeline("a handwritten seven", seed=3).pictures[0]
+    pipeline = sfumato.load()                      # the embedded model, or a folder
+    picture = pipeline("a cat inside a box", seed=3).pictures[0]
     sfumato.train("photos/", out="my-model", budget="30m")
 
 Importing sfumato does not import torch; that happens when one of the names below is first used.

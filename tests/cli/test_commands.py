@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sfumato.cli.main import app
 
-QUICK = ["--steps", "2", "--seed", "3"]
+QUICK = ["--steps", "2", "--seed", "3", "--model", "digits"]
 
 
 def sfumato(*arguments, cwd=None):

@@ -12,7 +12,7 @@ from sfumato.checkpoints.pickled import SUFFIXES
 from sfumato.errors import CheckpointError
 
 EMBEDDED = Path(__file__).parent.parent / "models"
-DEFAULT = "digits"
+DEFAULT = "scenes"
 SINGLE = (".safetensors", *SUFFIXES)
 WEIGHTS = (".safetensors", ".bin")  # of the parts of a folder
 
