@@ -108,7 +108,7 @@ def test_the_front_door_opens_quickly(command):
 
 def test_the_map_of_the_house_in_the_readme_is_true():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = readme.split("src/sfumato/", 1)[1].split("```", 1)[0]
+    block = readme.split("\nsrc/sfumato/\n", 1)[1].split("```", 1)[0]
     told = set(re.findall(r"^\s+(\w+)/ ", block, re.MULTILINE))
     there = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert told == there

@@ -118,7 +118,7 @@ def test_words_the_model_never_saw_are_named(tmp_path):
         (["restore", __file__, "--model", "digits", "--prompt", "\udcff"], 2, "bytes that are no text"),
         (["tune-steps", "digits", "--solver", "magic"], 2, "magic"),
         (["generate", "7", "--size", "big"], 2, "--size takes WIDTHxHEIGHT"),
-        (["generate", "7", "--size", "70"], 2, "not a multiple of 8"),
+        (["generate", "7", "--size", "70"], 2, "not a multiple of 16"),
         (["generate", "7", "--model", "no/such"], 1, "There is no file or folder no/such; as an id on the hub"),
         (["generate", "7", "--model", "../up"], 1, "Name a model folder, a single file, an id on the hub"),
         (["generate", "7", "--model", __file__], 1, "is no file of a model: known: .safetensors"),
@@ -200,7 +200,8 @@ def test_debug_shows_the_traceback(tmp_path):
 def test_info_tells_parts_sizes_lineage_and_licence():
     said = sfumato("info").stdout
     for word in (
-        "CC BY 4.0",
+        "Noto Color Emoji",
+        "Apache-2.0",
         "unet",
         "UNet2DConditionModel",
         "vae",
