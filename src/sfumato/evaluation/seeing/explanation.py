@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.evaluation.seeing.fitting import Place
+from sfumato.evaluation.seeing.fitting import Place, cost
 from sfumato.evaluation.seeing.windows import Boxes
 
 
@@ -54,6 +55,21 @@ class Explanation:
     def covered(self) -> Float[Tensor, "n 1 s s"]:
         """How much of each pixel things cover."""
         return torch.stack([1 - _through(things, self.grounds[0, :1]) for things in self.things])
+
+    def take(self, other: Explanation, numbers: Sequence[int], thing_costs: float) -> None:
+        """Take another explanation of the pictures of these numbers, where it is the simpler one.
+
+        That is the one with less squared error, each thing counting as so much of it.
+        """
+        own, others = self.costs(thing_costs), other.costs(thing_costs)
+        for j, i in enumerate(numbers):
+            if others[j] < own[i]:
+                self.things[i] = other.things[j]
+
+    def costs(self, thing_costs: float) -> list[float]:
+        """The squared error of each picture, in pixels, and so much for each thing."""
+        wrong = cost(self.pictures - self.painted(), torch.ones_like(self.pictures[:, :1])).tolist()
+        return [error + thing_costs * len(things) for error, things in zip(wrong, self.things, strict=True)]
 
     def each(self) -> list[tuple[int, int]]:
         """Every thing: the number of its picture, and its own in that."""

@@ -3,7 +3,8 @@
 The eye explains a picture as `compose` would have made it. It finds the background, compares all windows of what
 differs from it with all looks of all sprites, fits the likeliest ones to the pixel, keeps the one that explains most,
 and goes on with what is left, before or behind what was found. In the end each thing is fitted anew among the others,
-and all looks that fit it about as well are its readings: "an apple, tinted red" cannot be told from "an apple".
+and all looks that fit it about as well are its readings: "an apple, tinted red" cannot be told from "an apple". Where
+something strange is left, the picture is explained once more, from what was asked for; the simpler explanation stands.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sfumato.data.scenes.sprites import Pack
@@ -36,6 +37,7 @@ READ = 10  # looks that are tried for a thing
 SURE = 0.9  # share of what a thing changes that is right, from which on it is not read again at once
 AS_WELL = 1.25  # times the error of the best look: about as well
 ALIKE = 0.003  # squared error a pixel that is no difference
+LEFT = 0.02  # of a picture is nothing that is known: it is looked at again
 
 SHORT = Effort(looks=4, alike=4, most=24, share=0.6)
 LONG = Effort(looks=8, alike=12, most=64, share=LEAST_SHARE)
@@ -81,26 +83,53 @@ class Eye:
     def _look(self, pictures: Float[Tensor, "n 3 s s"], asked: Sequence[Sequence[Look]]) -> list[Sight]:
         which, grounds = self.backgrounds.find(pictures)
         known = Explanation(pictures, grounds)
-        long = 0
-        for _ in range(ROUNDS):
-            if not self._search(known, SHORT):
-                if long == LONG_ROUNDS or not self._search(known, LONG):
-                    break
-                long += 1
-            self._fit_again(known)
-            self._read(known, asked, doubtful=True)
-        readings = self._read(known, asked)
+        readings = self._explain(known, asked)
+        again = [i for i in range(len(pictures)) if asked[i] and self._is_strange(known, i, asked[i], readings)]
+        if again:
+            told = [asked[i] for i in again]
+            other = Explanation(pictures[again], grounds[again])
+            self._explain(other, told, self._among(told))
+            known.take(other, again, LEAST_GAIN)
+            readings = self._read(known, asked)
         return self._sights(known, which, readings)
+
+    def _explain(
+        self, known: Explanation, asked: Sequence[Sequence[Look]], first: Bool[Tensor, "n looks"] | None = None
+    ) -> dict[int, tuple[Look, ...]]:
+        """Find everything, of the looks that are `first` before any other; the readings of each thing by its `id`."""
+        for among in (None,) if first is None else (first, None):
+            long = 0
+            for _ in range(ROUNDS):
+                if not self._search(known, SHORT, among):
+                    if long == LONG_ROUNDS or not self._search(known, LONG, among):
+                        break
+                    long += 1
+                self._fit_again(known)
+                self._read(known, asked, doubtful=True)
+        return self._read(known, asked)
+
+    def _is_strange(
+        self, known: Explanation, i: int, asked: Sequence[Look], readings: dict[int, tuple[Look, ...]]
+    ) -> bool:
+        """Whether something in a picture is not what it was asked for, or nothing that is known."""
+        left = different(known.pictures[i : i + 1], known.painted()[i : i + 1], STRANGE).float().mean()
+        return left.item() > LEFT or any(not {*asked} & {*readings[id(thing)]} for thing in known.things[i])
+
+    def _among(self, asked: Sequence[Sequence[Look]]) -> Bool[Tensor, "n looks"]:
+        among = torch.zeros(len(asked), len(self.looks), dtype=torch.bool, device=self.device)
+        for row, looks in zip(among, asked, strict=True):
+            row[[self.looks.number(look) for look in looks]] = True
+        return among
 
     # --- finding more ---------------------------------------------------------------------------------------------
 
-    def _search(self, known: Explanation, effort: Effort) -> bool:
-        """Add what explains most of what is left; False when nothing does."""
+    def _search(self, known: Explanation, effort: Effort, among: Bool[Tensor, "n looks"] | None) -> bool:
+        """Add what explains most of what is left, of some looks or of all; False when nothing does."""
         painted, covered = known.painted(), known.covered()
         there = different(known.pictures, painted, noise(known.pictures, known.grounds))
         unsure = there | (covered < 0.5)
         weights = torch.where(unsure, 1.0, 0.25)
-        which, boxes, looks = self._candidates(known.pictures, painted, weights, there, ~unsure, effort)
+        which, boxes, looks = self._candidates(known.pictures, painted, weights, there, ~unsure, effort, among)
         if not len(which):
             return False
         pixels = self.looks.pixels(looks)
@@ -114,7 +143,14 @@ class Eye:
         return _add(known, which, looks, tries, effort.share)
 
     def _candidates(
-        self, pictures: Tensor, painted: Tensor, weights: Tensor, there: Tensor, hidden: Tensor, effort: Effort
+        self,
+        pictures: Tensor,
+        painted: Tensor,
+        weights: Tensor,
+        there: Tensor,
+        hidden: Tensor,
+        effort: Effort,
+        among: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         kept = promising(there[:, 0].float(), hidden[:, 0].float(), self.windows)
         which, window = kept.nonzero(as_tuple=True)
@@ -122,7 +158,7 @@ class Eye:
         scores, looks = [], []
         for some, boxes in zip(which.split(1024), self.windows[window].split(1024), strict=True):
             gain, there_is = self._compared(windows, some, boxes)
-            most, look = gain.topk(effort.looks)
+            most, look = (gain if among is None else gain * among[some]).topk(effort.looks)
             scores.append(most * (most / there_is.clamp_min(1e-3)).clamp(0, 1))
             looks.append(look)
         if not scores:
