@@ -3,8 +3,8 @@
 import random
 
 import pytest
-import torch
 
+import tiny_writers
 from sfumato.checkpoints.files import write_json
 from sfumato.data.scenes.language import Language
 from sfumato.data.scenes.phrases import caption
@@ -30,33 +30,11 @@ CAPTIONS = [
     "a heart",
     "a heart above a star",
 ]
-STEPS = 150
-
-
-def trained(captions, steps):
-    """A small model that has learned these captions, each followed by its end."""
-    tokenizer = TextTokenizer.of_characters(captions, end=True)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ends = {"bos_token_id": None, "eos_token_id": tokenizer.end_id}
-    config = LlamaConfig(vocab_size=tokenizer.vocab_size, max_position_embeddings=48, **sizes, **ends)
-    torch.manual_seed(0)
-    network = initialise(Llama(config))
-    longest = max(map(len, captions))
-    rows = [[tokenizer.end_id, *tokenizer.encode(text), tokenizer.end_id] for text in captions]
-    ids = torch.tensor([row + [tokenizer.end_id] * (longest + 2 - len(row)) for row in rows])
-    known = torch.arange(longest + 1) < torch.tensor([len(row) - 1 for row in rows])[:, None]
-    optimizer = torch.optim.Adam(network.parameters(), 0.01)
-    for _ in range(steps):
-        logits = network(ids[:, :-1])
-        torch.nn.functional.cross_entropy(logits[known], ids[:, 1:][known]).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return LanguageModel(network.eval(), tokenizer)
 
 
 @pytest.fixture(scope="module")
 def writer():
-    return trained(CAPTIONS, STEPS)
+    return tiny_writers.trained(CAPTIONS)
 
 
 @pytest.fixture(scope="module")
