@@ -7,7 +7,7 @@ write `--count` texts, none of which is drawn again. Told are the shares of them
 caption says, that the reader of captions understands, whose words the captions have, and that are new and understood;
 and how much they differ: the share that is there once, and how many pairs of words follow each other. True captions of
 other scenes stand beside them, since short ones occur again and again: no writer can be newer than these. *Imagined*
-are the prompts that `sfumato imagine` would print: what is no prompt was drawn again.
+are the prompts that `sfumato imagine` would print: what is no prompt was drawn again; *besides* the training captions too.
 """
 
 from __future__ import annotations
@@ -48,16 +48,19 @@ def main() -> None:
     reader, tokenizer = Reader(known.concepts), Tokenizer.train(captions, 4096, 64)
     hearing = Hearing(tokenizer, lambda text: reads(reader, text))
     kept = imagine(writer, given.count, given.seed, hearing=hearing, sampling=sampling)
+    beside = imagine(writer, given.count, given.seed, hearing=hearing, sampling=sampling, besides=set(captions))
     rows = {
         "true captions": spoken(known, OTHERS, given.count, given.language),
         "written": [str(text).strip() for text in written],
         "imagined": list(kept.prompts),
+        "imagined besides": list(beside.prompts),
     }
     told = {name: shares(texts, set(captions), reader, tokenizer) for name, texts in rows.items()}
     told["written"]["ended"] = sum(ended) / len(ended)
     told["imagined"]["drawn again"] = kept.share_refused
+    told["imagined besides"]["drawn again"] = beside.share_refused
     for name, row in told.items():
-        print(f"{name:16}" + "  ".join(f"{what} {value:.3f}" for what, value in row.items()))
+        print(f"{name:18}" + "  ".join(f"{what} {value:.3f}" for what, value in row.items()))
     print(f"{given.count / seconds:.1f} texts a second; such as:", *kept.prompts[:5], sep="\n")
     (given.out / "imagine.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import tiny_writers
 from sfumato.cli.main import app
-from sfumato.errors import CheckpointError
+from sfumato.errors import CheckpointError, DataError
 from sfumato.pipelines.digests import fingerprint
 from sfumato.pipelines.finding import EMBEDDED
 from sfumato.pipelines.keepsake import read_recipe
@@ -40,6 +40,15 @@ def test_prompts_are_printed_a_line_each_and_hold_only_words_of_the_model(writer
     assert "of the texts drawn were no prompts, seed 5" in result.stderr
     assert said(*asked[:2], 2, *asked[3:], "--quiet").stdout.splitlines() == prompts[:2]
     assert all("seven" in prompt for prompt in said(*asked, "--must", "seven", "-q").stdout.splitlines())
+
+
+def test_prompts_that_are_not_wanted_again_are_left_out(writer, tmp_path):
+    asked = ("imagine", "-n", 2, "--model", "digits", "--writer", writer, "--seed", 5, "--device", "cpu", "-q")
+    known = tmp_path / "captions.txt"
+    known.write_text("\n".join(CAPTIONS), encoding="utf-8")
+    assert not set(said(*asked, "--besides", known).stdout.splitlines()) & set(CAPTIONS)
+    with pytest.raises(DataError, match="nowhere"):
+        said(*asked, "--besides", tmp_path / "nowhere.txt")
 
 
 def test_a_model_with_a_writer_of_its_own_needs_no_other_and_is_the_same_model(writer, tmp_path):
