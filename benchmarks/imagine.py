@@ -7,7 +7,8 @@ write `--count` texts, none of which is drawn again. Told are the shares of them
 caption says, that the reader of captions understands, whose words the captions have, and that are new and understood;
 and how much they differ: the share that is there once, and how many pairs of words follow each other. True captions of
 other scenes stand beside them, since short ones occur again and again: no writer can be newer than these. *Imagined*
-are the prompts that `sfumato imagine` would print: what is no prompt was drawn again; *besides* the training captions too.
+are the prompts that `sfumato imagine` would print: what is no prompt was drawn again; *besides*, what is a training
+caption too.
 """
 
 from __future__ import annotations

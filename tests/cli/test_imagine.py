@@ -43,10 +43,11 @@ def test_prompts_are_printed_a_line_each_and_hold_only_words_of_the_model(writer
 
 
 def test_prompts_that_are_not_wanted_again_are_left_out(writer, tmp_path):
-    asked = ("imagine", "-n", 2, "--model", "digits", "--writer", writer, "--seed", 5, "--device", "cpu", "-q")
+    asked = ("imagine", "-n", 1, "--model", "digits", "--writer", writer, "--seed", 5, "--device", "cpu", "-q")
     known = tmp_path / "captions.txt"
-    known.write_text("\n".join(CAPTIONS), encoding="utf-8")
-    assert not set(said(*asked, "--besides", known).stdout.splitlines()) & set(CAPTIONS)
+    known.write_text("\n".join(CAPTIONS[:2]), encoding="utf-8")
+    (prompt,) = said(*asked, "--besides", known).stdout.splitlines()
+    assert prompt not in CAPTIONS[:2]
     with pytest.raises(DataError, match="nowhere"):
         said(*asked, "--besides", tmp_path / "nowhere.txt")
 
