@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import sys
 import time
 import warnings
@@ -29,6 +30,9 @@ DtypeOption = Annotated[str | None, typer.Option(help="float32, float16 or bfloa
 TilesOption = Annotated[str, typer.Option(help="auto, always or never: decode large pictures piece by piece.")]
 OffloadOption = Annotated[
     str | None, typer.Option(help="parts or blocks: what of the weights is on the accelerator at a time.")
+]
+WriterOption = Annotated[
+    str | None, typer.Option(help="A folder with the language model that writes prompts; else the model's own.")
 ]
 
 TOGETHER = 16  # pictures that are made, and saved, at a time
@@ -61,6 +65,10 @@ def generate(
     strength: Annotated[
         float | None, typer.Option(help="0 to 1: how much of a picture to begin with is made anew.")
     ] = None,
+    expand: Annotated[
+        bool, typer.Option("--expand/--no-expand", help="Let a language model complete a short prompt.")
+    ] = False,
+    writer: WriterOption = None,
     syntax: Annotated[
         str,
         typer.Option(help="By whose rules prompts are read: sfumato, a1111, comfyui, or diffusers (none)."),
@@ -124,10 +132,13 @@ def generate(
             loras=lora or (),
             embeddings=embedding or (),
         )
+    seed = secrets.randbits(32) if seed is None else seed
+    said = _expanded(pipeline, prompt, seed, writer, syntax, quiet) if expand else prompt
     requests = pipeline.requests(
-        prompt,
+        said,
         number,
         seed,
+        typed=prompt if said != prompt else "",
         num_inference_steps=steps,
         guidance_scale=guidance,
         pull=pull,
@@ -167,6 +178,22 @@ def generate(
             print(file)
         seconds = time.monotonic() - began
         progress.say(f"{number} picture(s) in {seconds:.1f} s, seed {requests[0].seed}")
+
+
+def _expanded(pipeline: Pipeline, prompt: str, seed: int, writer: str | None, syntax: str, quiet: bool) -> str:
+    """The prompt completed, and what was added told on a line of its own."""
+    from sfumato.pipelines.language.hearing import Hearing
+    from sfumato.pipelines.language.language_model import LanguageModel
+    from sfumato.pipelines.language.prompting import expand
+    from sfumato.pipelines.language.writers import writer_of
+    from sfumato.pipelines.weighting import Reading
+
+    model = pipeline.model
+    language = LanguageModel.load(writer_of(model.folder, writer), str(model.device))
+    made = expand(language, prompt, seed, hearing=Hearing.of(model), reading=Reading(syntax))
+    if not quiet:
+        print(made.told, file=sys.stderr)
+    return str(made)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from sfumato.cli.data_check import app as data_app
 from sfumato.cli.evaluate import evaluate
 from sfumato.cli.export import export
 from sfumato.cli.generate import generate
+from sfumato.cli.imagine import imagine
 from sfumato.cli.info import info
 from sfumato.cli.replay import replay
 from sfumato.cli.report import report
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, write, restore, replay, train, evaluate, report, tune_steps, export, info):
+for command in (generate, write, imagine, restore, replay, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

@@ -7,19 +7,22 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from sfumato.checkpoints.folder import PARTS, present
+from sfumato.checkpoints.folder import PARTS, kind, present
+from sfumato.checkpoints.language import PART
 from sfumato.errors import CheckpointError
 
 
 def fingerprint(path: Path) -> str:
     """A hash over the weights and configurations of a model's parts, 16 hex digits; its training does not matter.
 
-    Of a model that is one file, over the file.
+    A language model in a model for pictures changes none of them, and is left out. Of a model that is one file, over
+    the file.
     """
     if path.is_file():
         return sha256(path)[:16]
     every = [name for each in PARTS for name in present(path, each)]
-    parts = sorted((*every, "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3"))
+    painting = [name for name in every if kind(name) != PART]
+    parts = sorted((*(painting or every), "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3"))
     return hash_of((f"{part}/{file.name}", file) for part in parts for file in _files(path / part))
 
 

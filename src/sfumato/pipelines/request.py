@@ -33,7 +33,7 @@ GUIDED = ("guidance", "negative_prompt", "guidance_rescale", "guidance_interval"
 TILES = ("auto", "always", "never")
 """Whether autoencoders work tile by tile, where pictures are larger than a tile; `sfumato.networks.tiles` says how."""
 
-EVERYWHERE = ("prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height", "upsampler_steps")
+EVERYWHERE = ("prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height", "upsampler_steps", "typed")
 """The settings that every model follows."""
 
 
@@ -69,6 +69,8 @@ class Request:
         strength: how much of the way from noise is gone, with a picture to begin with: 1 keeps nothing of it.
         tiles: whether the autoencoder works tile by tile, a name in `TILES`; "auto" does for large pictures.
         pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
+        typed: what was typed, where a language model completed it to the prompt; kept for people, no picture has to do
+            with it.
     """
 
     prompt: str
@@ -97,6 +99,7 @@ class Request:
     control: tuple[Control, ...] = ()
     like: tuple[Like, ...] = ()
     tiles: str = "auto"
+    typed: str = ""
 
     def __post_init__(self) -> None:
         """Raises PromptError naming the setting that is wrong and what it may be."""
@@ -104,6 +107,7 @@ class Request:
         self._whole("num_inference_steps", 1, MOST_STEPS)
         self._whole("upsampler_steps", 0, MOST_STEPS)
         self._mixture()
+        require_text(self.typed)
         for text in self.texts:
             require_text(text)
             _require_readable(text, Reading(self.prompt_syntax, steps=self.num_inference_steps), text != self.prompt)

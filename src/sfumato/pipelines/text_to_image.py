@@ -244,7 +244,8 @@ class Pipeline:
         if not requests:
             raise PromptError("At least one request is needed.")
         plan = requests[0]
-        if any(replace(request, prompt=plan.prompt, seed=plan.seed) != plan for request in requests):
+        same = {"prompt": plan.prompt, "seed": plan.seed, "typed": plan.typed}
+        if any(replace(request, **same) != plan for request in requests):  # type: ignore[arg-type]
             raise PromptError("Requests that are made together differ in prompt and seed at most.")
         plan.require(self.way.takes, self.model.name)
         upsampling = prod(self.factors) if plan.upsampler_steps else 1

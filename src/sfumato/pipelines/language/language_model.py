@@ -134,6 +134,19 @@ class LanguageModel:
             DataError: a character is not among those of the model; the message names it.
         """
         asked = self.asked(prompts, number, seed)
+        return self.texts(asked, tokens=tokens, sampling=sampling, stop=stop, must=must, slide=slide)
+
+    def texts(
+        self,
+        asked: Sequence[tuple[str, int]],
+        *,
+        tokens: int | None = None,
+        sampling: Sampling = Sampling(),
+        stop: Sequence[str] = (),
+        must: Sequence[str] = (),
+        slide: bool = False,
+    ) -> list[Text]:
+        """Write a text for each prompt and seed; all else as in `write`."""
         pieces: list[list[Piece]] = [[] for _ in asked]
         for piece in self.stream(asked, tokens=tokens, sampling=sampling, stop=stop, must=must, slide=slide):
             pieces[piece.row].append(piece)
