@@ -200,7 +200,22 @@ class Restorer(Training):
     drop_caption: Share = 0.1  # how often the prompt is left empty
 
 
-class Language(Training):
+class Writing(Training):
+    """What networks have in common that write token by token."""
+
+    width: Annotated[int, Field(ge=8)] | None = None
+    layers: Count | None = None
+    heads: Count | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Writing:
+        if self.width and self.heads and self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not shared evenly by {self.heads} heads of an even width")
+        return self
+
+
+class Language(Writing):
     """The language model."""
 
     read: Literal["auto", "text", "captions"] = "auto"  # of a folder: its text files, or the captions of its pictures
@@ -208,17 +223,15 @@ class Language(Training):
     vocabulary: Annotated[int, Field(ge=300)] = 4096  # tokens at most, where they are pieces of words
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the text, from its end, that is only measured by
     block: Annotated[int, Field(ge=8)] = 256  # tokens a sequence, and the longest text that is written in one piece
-    width: Annotated[int, Field(ge=8)] | None = None
-    layers: Count | None = None
-    heads: Count | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     evaluate_every: Count = 250  # steps
 
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Language:
-        if self.width and self.heads and self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} is not shared evenly by {self.heads} heads of an even width")
-        return self
+
+class Captioner(Writing):
+    """The network that tells what a picture shows."""
+
+    patch: Literal[1, 2, 4, 8] = 2  # pixels a side that it takes together at first
+    channels: Channels | None = None  # of each resolution after that, finest first; from `size` when not given
+    jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # largest random shift of a picture, in its side
 
 
 class Run(Table):
@@ -253,6 +266,7 @@ class Recipe(Table):
     classifier: Classifier = Classifier()
     restorer: Restorer = Restorer()
     language: Language = Language()
+    captioner: Captioner = Captioner()
     run: Run = Run()
 
     @model_validator(mode="after")
@@ -265,6 +279,8 @@ class Recipe(Table):
                 f"autoencoder.channels names {len(self.autoencoder.channels)} resolutions; a factor of "
                 f"{self.autoencoder.factor} has {self.autoencoder.factor.bit_length()}"
             )
+        if self.way == "captions" and self.data.size % self.captioner.patch:
+            raise ValueError(f"data.size {self.data.size} is not a multiple of captioner.patch {self.captioner.patch}")
         for name in ("factor", "patch"):
             if self.upsampler.crop % getattr(self.upsampler, name):
                 raise ValueError(
@@ -276,6 +292,7 @@ class Recipe(Table):
         sides = {
             "denoiser": self.data.size // self.compression,
             "upsampler": self.upsampler.crop // self.upsampler.patch,
+            "captioner": self.data.size // self.captioner.patch,
             "classifier": self.data.size,
             "restorer": self.data.size,
         }
