@@ -1,6 +1,6 @@
 """A captioner: a convolutional network sees a picture, and a GPT that reads what it saw goes on with the caption.
 
-What is seen stands before the text as vectors that are read like tokens (Mokady et al. 2021, section 3; Li & Liang 2021).
+What is seen stands before the text as vectors that are read like tokens (Mokady et al. 2021, section 3).
 
 Axis letters in this file: b batch, p vectors of a picture, t tokens, d width, v vocabulary.
 """
