@@ -93,7 +93,7 @@ class CaptionModel:
         *,
         sampling: Sampling = LIKELIEST,
         tokens: int | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
     ) -> list[str]:
         """Say what pictures show.
 
@@ -103,7 +103,7 @@ class CaptionModel:
             pictures: in [-1, 1], of `side` pixels.
             sampling: how words are chosen; by default the likeliest.
             tokens: written at most; by default as many as the captioner has learned.
-            seed: of the first caption; the next ones have seed + 1, ...
+            seed: of the first caption, the next ones have seed + 1, ...; or one for each.
 
         Raises:
             ValueError: pictures of another size; PromptError: `tokens` is out of its range.
@@ -113,10 +113,11 @@ class CaptionModel:
         if not 1 <= limit <= most:
             raise PromptError(f"tokens={tokens!r} is out of its range: captions have from 1 to {most}.")
         texts = [""] * len(pictures)
+        seeds = range(seed, seed + len(pictures)) if isinstance(seed, int) else seed
         for first in range(0, len(pictures), self.together):
             seen = self.see(pictures[first : first + self.together])
             rows = [
-                Row.open(number, [self.tokenizer.start_id], seed + number, self.tokenizer, (), limit, prefix=each)
+                Row.open(number, [self.tokenizer.start_id], seeds[number], self.tokenizer, (), limit, prefix=each)
                 for number, each in enumerate(seen, first)
             ]
             ends = frozenset({self.tokenizer.end_id})
