@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sfumato.errors import RecipeError
 from sfumato.training import ways
+from sfumato.training.settings import lay_over, put
 from sfumato.training.ways import WAYS, Way
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -363,9 +364,9 @@ def load(recipe: str | Path, settings: Sequence[str] = (), size: str | None = No
     sized = values.pop("at", {})
     if not isinstance(sized, dict) or not sized.keys() <= set(SIZES):
         raise RecipeError(f"{path}: under 'at' there may be tables named {', '.join(SIZES)}.")
-    _lay_over(values, sized.get(values.get("size", "tiny"), {}))
+    lay_over(values, sized.get(values.get("size", "tiny"), {}))
     for setting in settings:
-        _put(values, setting)
+        put(values, setting)
     return check(values, where=path.name)
 
 
@@ -376,31 +377,6 @@ def check(values: dict[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'recipe'}: {p['msg']}" for p in error.errors()]
         raise RecipeError(f"The recipe {where} is not valid:\n" + "\n".join(problems)) from error
-
-
-def _lay_over(values: dict[str, Any], more: dict[str, Any]) -> None:
-    """Put nested tables over others."""
-    for key, value in more.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _lay_over(values[key], value)
-        else:
-            values[key] = value
-
-
-def _put(values: dict[str, Any], setting: str) -> None:
-    """Put "path.to.key=value" into nested tables; the value is TOML, or else a plain string."""
-    path, separator, text = setting.partition("=")
-    if not separator or not re.fullmatch(r"\w+(\.\w+)*", path.strip()):
-        raise RecipeError(f"--set takes path.to.key=value, not {setting!r}.")
-    *tables, key = path.strip().split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"--set {setting}: {table!r} is a value, not a table.")
-    try:
-        values[key] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[key] = text.strip()
 
 
 def seconds(text: str) -> float:
