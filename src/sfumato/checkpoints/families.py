@@ -16,7 +16,8 @@ class Family:
     """What models of one class name have in common.
 
     Attributes:
-        way: by which way they make pictures, a name in `sfumato.pipelines.ways.WAYS`; "words" makes text.
+        way: by which way they make pictures, a name in `sfumato.pipelines.ways.WAYS`; "words" makes text,
+            "captions" tells what pictures show.
         needed: the parts without which they make none.
         optional: parts that they may have besides, repeated ones among them.
         words: how prompts become conditions, a name in `sfumato.pipelines.words.READERS`; "" for none.
@@ -84,6 +85,7 @@ FAMILIES = {
     f"{OURS}Vectors": Family("vectors", ("text_encoder", "vector_vae", "prior")),
     f"{OURS}Gradient": Family("gradient", ("classifier",)),
     f"{OURS}Cold": Family("cold", ("text_encoder", "restorer")),
+    f"{OURS}Captions": Family("captions", ("captioner",), words=""),
     f"{OURS}Words": Family("words", ("language_model",), words=""),
 }
 

@@ -21,6 +21,7 @@ from sfumato.checkpoints.tensors import Source
 from sfumato.checkpoints.weights import open_weights
 from sfumato.diffusion.levels import Process
 from sfumato.errors import CheckpointError
+from sfumato.networks.captioner import Captioner, CaptionerConfig
 from sfumato.networks.classifier import Classifier, ClassifierConfig
 from sfumato.networks.clip import ImageConfig, ImageEncoder, TextConfig, TextEncoder
 from sfumato.networks.config import Config
@@ -65,6 +66,7 @@ NETWORKS = {
     "CLIPTextModelWithProjection": Kind(TextEncoder, TextConfig, "transformers"),
     "CLIPVisionModelWithProjection": Kind(ImageEncoder, ImageConfig, "transformers"),
     "UNet2DConditionModel": Kind(UNet, UNetConfig, "diffusers"),
+    "Captioner": Kind(Captioner, CaptionerConfig, "sfumato"),
     "Classifier": Kind(Classifier, ClassifierConfig, "sfumato"),
     "VectorAutoencoder": Kind(VectorAutoencoder, VectorAutoencoderConfig, "sfumato"),
     "VectorDenoiser": Kind(VectorDenoiser, VectorDenoiserConfig, "sfumato"),
@@ -86,6 +88,7 @@ PARTS = {
     "classifier": ("Classifier",),
     "vector_vae": ("VectorAutoencoder",),
     "prior": ("VectorDenoiser",),
+    "captioner": ("Captioner",),
     "language_model": ("GPT2LMHeadModel", "LlamaForCausalLM"),
 }
 DENOISERS = ("unet", "transformer", "upsampler", "prior")  # trained along a process, which a scheduler's file tells

@@ -29,6 +29,9 @@ def check(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Whose CLIP sees whether captions fit; else nobody does.")
     ] = None,
+    captioner: Annotated[
+        str | None, typer.Option(help="A model folder whose captioner judges captions too, beside the CLIP or alone.")
+    ] = None,
     lies: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="The expected share of captions that lie, which are named; else estimated."),
@@ -59,7 +62,7 @@ def check(
         raise DataError(f"there is no kind {min(unknown)!r} of findings; --keep takes {', '.join(KINDS)}")
     settings: dict[str, Any] = {"altered": alterations, "smallest": smallest, "keep": keep or (), "shown": shown}
     with warnings_told():
-        done = run(data, out, fix, model=model, lies=lies, device=device, quiet=quiet, **settings)
+        done = run(data, out, fix, model=model, captioner=captioner, lies=lies, device=device, quiet=quiet, **settings)
     _show(done, fix)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato import __version__
+from sfumato.cli.caption import caption
 from sfumato.cli.data_check import app as data_app
 from sfumato.cli.evaluate import evaluate
 from sfumato.cli.export import export
@@ -29,7 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-for command in (generate, write, imagine, restore, replay, train, evaluate, report, tune_steps, export, info):
+MAKING = (generate, write, imagine, caption, restore, replay)
+for command in (*MAKING, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

@@ -154,6 +154,23 @@ class Tokenizer:
             row[: len(numbers)] = torch.tensor(numbers)
         return rows
 
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of token numbers, in lower case and without start, end and padding.
+
+        Which blanks stood around signs no token tells: there is none before those that end a part of a sentence.
+        Bytes that are no character become U+FFFD.
+
+        Example:
+            >>> tokenizer = Tokenizer.train(["a cat, a dog"])
+            >>> tokenizer.decode(tokenizer.encode(["A  cat, a dog"])[0].tolist())
+            'a cat, a dog'
+        """
+        silent = {self.start_id, self.end_id, self.pad_id}
+        letters = "".join(str(self._tokenizer.id_to_token(number)) for number in ids if number not in silent)
+        spelt = letters.replace(WORD_END, " ").strip()
+        text = b"".join(_BYTES.get(letter, letter.encode()) for letter in spelt).decode("utf-8", errors="replace")
+        return re.sub(r" (?=[,.;:!?])", "", text)
+
     def tokens(self, text: str) -> list[str]:
         """All tokens of a text, without start and end, as the vocabulary spells them.
 
@@ -294,6 +311,17 @@ def _clip_rules(model: models.BPE) -> tokenizers.Tokenizer:
 def _clip_order(letter: str) -> tuple[bool, int]:
     """CLIP numbers the printable bytes first, then the others, whose stand-ins begin at U+0100."""
     return ord(letter) >= 256, ord(letter)
+
+
+def _letters_of_bytes() -> dict[str, bytes]:
+    """The byte that each letter of a byte-level vocabulary stands for: printable ones themselves, others in order."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_clip_order)
+    plain = {ord(letter) for letter in alphabet if ord(letter) < 256}
+    others = [byte for byte in range(256) if byte not in plain]
+    return {letter: bytes([ord(letter) if ord(letter) < 256 else others[ord(letter) - 256]]) for letter in alphabet}
+
+
+_BYTES = _letters_of_bytes()
 
 
 def _names(word: str, count: int) -> list[str]:

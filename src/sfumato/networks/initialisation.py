@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from sfumato.networks.captioner import Captioner
 from sfumato.networks.clip import ImageEncoder, TextEncoder
 from sfumato.networks.controlnet import ControlNet
 from sfumato.networks.dit import DiT
@@ -64,6 +65,8 @@ def table_of(network: nn.Module) -> Table:
             return clip_table(network.config.hidden_size, network.config.num_hidden_layers)
         case GPT():
             return gpt_table(network.config.layers)
+        case Captioner():
+            return CAPTIONER | gpt_table(network.config.num_hidden_layers)
         case _:
             return {}
 
@@ -111,6 +114,12 @@ PIXART: Table = {
     "proj_out.*": 0,
     "*_embedder.linear_*.weight": 0.02,
     "caption_projection.linear_*.weight": 0.02,
+}
+
+# What is seen is as loud as the words (the GPT's own table follows).
+CAPTIONER: Table = {
+    "projection.weight": 0.02,
+    "position_embedding": 0.02,
 }
 
 

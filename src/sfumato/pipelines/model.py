@@ -127,6 +127,8 @@ def load(
     package, where = opened(find(name, variant), variant), torch.device(device)
     if package.family.way == "words":
         raise CheckpointError(f"{package.path} is a language model: it writes, and makes no pictures.")
+    if package.family.way == "captions":
+        raise CheckpointError(f"{package.path} is a captioner: it tells what pictures show, and makes none.")
     additions: dict[str, Any] = {"variant": variant} if variant else {}
     if base is not None:
         lender = find(base)

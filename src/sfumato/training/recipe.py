@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sfumato.errors import RecipeError
 from sfumato.training import ways
+from sfumato.training.settings import lay_over, put
 from sfumato.training.ways import WAYS, Way
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -200,7 +201,22 @@ class Restorer(Training):
     drop_caption: Share = 0.1  # how often the prompt is left empty
 
 
-class Language(Training):
+class Writing(Training):
+    """What networks have in common that write token by token."""
+
+    width: Annotated[int, Field(ge=8)] | None = None
+    layers: Count | None = None
+    heads: Count | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Writing:
+        if self.width and self.heads and self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not shared evenly by {self.heads} heads of an even width")
+        return self
+
+
+class Language(Writing):
     """The language model."""
 
     read: Literal["auto", "text", "captions"] = "auto"  # of a folder: its text files, or the captions of its pictures
@@ -208,17 +224,15 @@ class Language(Training):
     vocabulary: Annotated[int, Field(ge=300)] = 4096  # tokens at most, where they are pieces of words
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the text, from its end, that is only measured by
     block: Annotated[int, Field(ge=8)] = 256  # tokens a sequence, and the longest text that is written in one piece
-    width: Annotated[int, Field(ge=8)] | None = None
-    layers: Count | None = None
-    heads: Count | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     evaluate_every: Count = 250  # steps
 
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Language:
-        if self.width and self.heads and self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} is not shared evenly by {self.heads} heads of an even width")
-        return self
+
+class Captioner(Writing):
+    """The network that tells what a picture shows."""
+
+    patch: Literal[1, 2, 4, 8] = 2  # pixels a side that it takes together at first
+    channels: Channels | None = None  # of each resolution after that, finest first; from `size` when not given
+    jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # largest random shift of a picture, in its side
 
 
 class Run(Table):
@@ -253,6 +267,7 @@ class Recipe(Table):
     classifier: Classifier = Classifier()
     restorer: Restorer = Restorer()
     language: Language = Language()
+    captioner: Captioner = Captioner()
     run: Run = Run()
 
     @model_validator(mode="after")
@@ -265,6 +280,8 @@ class Recipe(Table):
                 f"autoencoder.channels names {len(self.autoencoder.channels)} resolutions; a factor of "
                 f"{self.autoencoder.factor} has {self.autoencoder.factor.bit_length()}"
             )
+        if self.way == "captions" and self.data.size % self.captioner.patch:
+            raise ValueError(f"data.size {self.data.size} is not a multiple of captioner.patch {self.captioner.patch}")
         for name in ("factor", "patch"):
             if self.upsampler.crop % getattr(self.upsampler, name):
                 raise ValueError(
@@ -276,6 +293,7 @@ class Recipe(Table):
         sides = {
             "denoiser": self.data.size // self.compression,
             "upsampler": self.upsampler.crop // self.upsampler.patch,
+            "captioner": self.data.size // self.captioner.patch,
             "classifier": self.data.size,
             "restorer": self.data.size,
         }
@@ -346,9 +364,9 @@ def load(recipe: str | Path, settings: Sequence[str] = (), size: str | None = No
     sized = values.pop("at", {})
     if not isinstance(sized, dict) or not sized.keys() <= set(SIZES):
         raise RecipeError(f"{path}: under 'at' there may be tables named {', '.join(SIZES)}.")
-    _lay_over(values, sized.get(values.get("size", "tiny"), {}))
+    lay_over(values, sized.get(values.get("size", "tiny"), {}))
     for setting in settings:
-        _put(values, setting)
+        put(values, setting)
     return check(values, where=path.name)
 
 
@@ -359,31 +377,6 @@ def check(values: dict[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'recipe'}: {p['msg']}" for p in error.errors()]
         raise RecipeError(f"The recipe {where} is not valid:\n" + "\n".join(problems)) from error
-
-
-def _lay_over(values: dict[str, Any], more: dict[str, Any]) -> None:
-    """Put nested tables over others."""
-    for key, value in more.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _lay_over(values[key], value)
-        else:
-            values[key] = value
-
-
-def _put(values: dict[str, Any], setting: str) -> None:
-    """Put "path.to.key=value" into nested tables; the value is TOML, or else a plain string."""
-    path, separator, text = setting.partition("=")
-    if not separator or not re.fullmatch(r"\w+(\.\w+)*", path.strip()):
-        raise RecipeError(f"--set takes path.to.key=value, not {setting!r}.")
-    *tables, key = path.strip().split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"--set {setting}: {table!r} is a value, not a table.")
-    try:
-        values[key] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[key] = text.strip()
 
 
 def seconds(text: str) -> float:

@@ -9,6 +9,7 @@ Widths = dict[Size, tuple[int, ...]]
 # channels per resolution, finest first; the last one repeats
 AUTOENCODER: Widths = {"tiny": (16, 32, 64), "small": (32, 64, 128), "base": (64, 128, 256), "large": (128, 256, 512)}
 DENOISER: Widths = {"tiny": (64, 128), "small": (128, 256), "base": (192, 384, 576), "large": (320, 640, 1280)}
+CAPTIONER: Widths = {"tiny": (48, 96, 128), "small": (64, 128, 256), "base": (96, 192, 384), "large": (128, 256, 512)}
 UPSAMPLER: Widths = {"tiny": (24, 48), "small": (32, 64, 128), "base": (64, 128, 256), "large": (128, 256, 512)}
 CLASSIFIER: Widths = {"tiny": (32, 64, 96), "small": (64, 96, 128), "base": (96, 192, 256), "large": (128, 256, 384)}
 DENOISER_LAYERS = {"tiny": 1, "small": 1, "base": 2, "large": 2}

@@ -1,4 +1,4 @@
-"""Ways to a picture, and that to text, with the stages that train each.
+"""Ways to a picture, and those to text and to captions, with the stages that train each.
 
 A stage may be repeated, as experts and cascades do: "denoiser-2" is the second of the recipe's table `denoiser`. It has
 a run folder, a plan and checkpoints of its own, and its network is the part "unet_2" of the model folder.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Way = Literal["latents", "pixels", "vectors", "gradient", "cold", "words"]
+Way = Literal["latents", "pixels", "vectors", "gradient", "cold", "words", "captions"]
 
 # for each way its stages in their order, each with those that must be complete before it
 WAYS: dict[Way, dict[str, tuple[str, ...]]] = {
@@ -38,6 +38,9 @@ WAYS: dict[Way, dict[str, tuple[str, ...]]] = {
     },
     "words": {
         "language": (),
+    },
+    "captions": {
+        "captioner": (),
     },
 }
 

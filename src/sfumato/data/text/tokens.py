@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
@@ -168,6 +168,13 @@ class TextTokenizer:
         return text
 
 
+class Decodes(Protocol):
+    """Whatever turns token numbers into text, a `TextTokenizer` or CLIP's `Tokenizer`."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of token numbers."""
+
+
 class Decoding:
     """Text from tokens that come one by one, in pieces of whole characters.
 
@@ -181,7 +188,7 @@ class Decoding:
         ['n', '', 'é']
     """
 
-    def __init__(self, tokenizer: TextTokenizer, after: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: Decodes, after: Sequence[int] = ()) -> None:
         self._tokenizer, self._ids = tokenizer, list(after)[-LOOK_BACK:]
         self._told, self._new = 0, len(self._ids)
 

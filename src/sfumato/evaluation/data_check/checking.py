@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,17 @@ from sfumato.devices import choose_device
 from sfumato.errors import DataError
 from sfumato.evaluation.data_check import judging
 from sfumato.evaluation.data_check.agreement import Agreement, ClipAgreement
+from sfumato.evaluation.data_check.captioner import CaptionerAgreement
 from sfumato.evaluation.data_check.findings import Finding, worst_first
 from sfumato.evaluation.data_check.lies import ALTERED, Judgement, judged
-from sfumato.evaluation.data_check.looking import Look, look, opened
+from sfumato.evaluation.data_check.looking import Look, look, opened, square
 from sfumato.evaluation.data_check.mending import mend, require_free
 from sfumato.evaluation.data_check.overlays import LEARNED, Mark, edges_of, marks_in
 from sfumato.evaluation.data_check.page import page
 from sfumato.evaluation.feature_networks import feature_network
 from sfumato.evaluation.features import TOGETHER, FeatureNetwork
 from sfumato.pipelines.finding import embedded
+from sfumato.pipelines.language.captioning import CaptionModel
 from sfumato.progress import Progress
 from sfumato.seeds import derived_seed
 
@@ -82,6 +85,7 @@ def check(
     fix: Path | None = None,
     *,
     model: str | None = None,
+    captioner: str | None = None,
     lies: float | None = None,
     altered: int = ALTERED,
     smallest: int = SMALLEST,
@@ -98,6 +102,7 @@ def check(
         out: folder of the page; DATA-check if not given.
         fix: a new folder for cleaned data; see `mend`.
         model: whose CLIP sees whether captions fit: an embedded model's name, a model folder, a CLIP of transformers.
+        captioner: a model folder whose captioner judges them too, beside the CLIP or alone.
         lies, altered: see `judged`.
         smallest: pixels of the shorter side below which a picture is tiny.
         keep: kinds of findings for which the cleaned data leave nothing out.
@@ -116,6 +121,7 @@ def check(
     report = Report()
     entries = entries_of(data, report)
     network, why_not = _network(model, device)
+    teller = CaptionModel.load(captioner, device) if captioner else None
     threads = workers or os.cpu_count() or 1
     with Progress(quiet) as progress:
         marks = _marks(entries, threads)
@@ -125,8 +131,11 @@ def check(
             findings += judging.of_picture(number, entries[number], each, smallest)
         findings += judging.of_copies(entries, seen.looks, seen.numbers)
         judgement, pairs = None, [(n, text) for n in seen.numbers for text in entries[n].captions]
-        if network is not None:
-            judgement = _judged([_agreement(network, seen)], seen, pairs, lies, altered, progress)
+        agreements: list[Agreement] = [_agreement(network, seen)] if network else []
+        if teller is not None:
+            agreements.append(_captioned(teller, Path(captioner or "").name, entries, seen, progress, threads))
+        if agreements:
+            judgement = _judged(agreements, seen, pairs, lies, altered, progress)
             if judgement is None:
                 why_not = "there are too few different captions to say which of them fit"
             else:
@@ -134,7 +143,9 @@ def check(
     findings = worst_first(findings)
     folder = out or Path(f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', Path(data).resolve().name).strip('-.') or 'data'}-check")
     facts = [f"{len(seen.numbers):,} pictures", f"{len(pairs):,} captions", f"{len(findings):,} findings"]
-    told = page(Path(data).name, facts, notes(judgement, why_not, network), findings, entries, shown)
+    told = page(
+        Path(data).name, facts, notes(judgement, why_not, [each.name for each in agreements]), findings, entries, shown
+    )
     write_text(folder / PAGE, told)
     write(folder / FINDINGS, partial(_write_lines, findings=findings, entries=entries))
     kept, left_out = mend(fix, entries, findings, keep) if fix else (None, None)
@@ -221,6 +232,21 @@ def _agreement(network: FeatureNetwork, seen: Seen) -> ClipAgreement:
     return ClipAgreement(network.name, seen.features, read)
 
 
+def _captioned(
+    model: CaptionModel, name: str, entries: Sequence[Entry], seen: Seen, progress: Progress, workers: int
+) -> CaptionerAgreement:
+    """Let a captioner see the pictures that can be opened."""
+    rows: list[Tensor] = []
+    progress.begin("captioner", len(seen.numbers))
+    looked = in_order(partial(square, side=model.side), [entries[number] for number in seen.numbers], workers)
+    squares = (found for _, found in looked)
+    while some := list(islice(squares, TOGETHER)):
+        plain = np.zeros((3, model.side, model.side), np.uint8)  # of a picture that is no longer there
+        rows.append(model.see(to_tensor(np.stack([plain if isinstance(x, PictureError) else x for x in some]))).half())
+        progress.advance(sum(map(len, rows)))
+    return CaptionerAgreement(name, model, torch.cat(rows))
+
+
 def _judged(
     agreements: Sequence[Agreement],
     seen: Seen,
@@ -242,14 +268,14 @@ def _judged(
     return judged(agreements, pictures, [text for _, text in pairs], lies, altered, progress=show)
 
 
-def notes(judgement: Judgement | None, why_not: str, network: FeatureNetwork | None) -> list[str]:
-    """How far the captions were judged, in sentences."""
-    if judgement is None or network is None:
+def notes(judgement: Judgement | None, why_not: str, judges: Sequence[str]) -> list[str]:
+    """How far the captions were judged, and by whom, in sentences."""
+    if judgement is None or not judges:
         return [f"Whether captions fit their pictures was not checked: {why_not}."]
     found = ", ".join(f"{share:.0%} of those with {kind}" for kind, share in judgement.found.items())
     told = [
-        f"Captions were judged by {network.name}. Of lies made for trial it finds, by its own estimate, {found}, "
-        "where it accuses 5 % of the true ones."
+        f"Captions were judged by {' and '.join(judges)}. Of lies made for trial the judge finds, by its own "
+        f"estimate, {found}, where it accuses 5 % of the true ones."
     ]
     if not judgement.believed:
         told.append(

@@ -67,6 +67,14 @@ def look(entry: Entry, marks: Sequence[Mark] = (), side: int | None = None) -> L
     )
 
 
+def square(entry: Entry, side: int) -> UInt8[np.ndarray, "3 side side"] | PictureError:
+    """The middle square of a picture, as a network sees it; the reason when it cannot be opened."""
+    try:
+        return fit(opened(entry), side)
+    except PictureError as error:
+        return error
+
+
 def opened(entry: Entry) -> Image.Image:
     """All of a picture, as it is seen; raises PictureError."""
     if isinstance(entry.picture, Where):

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +28,16 @@ from sfumato.evaluation.data_check.findings import KINDS, Finding
 PICTURES, TABLE, REJECTED = "pictures", TABLES[0], "rejected.jsonl"
 COPIES = ("duplicate", "near-duplicate")
 DRAWN = 64  # pixels a side of what is drawn at any size
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A sample that is kept: its number, where it comes from, its captions, and what its line tells besides."""
+
+    number: int
+    entry: Entry
+    captions: tuple[str, ...]
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 def require_free(out: Path, source: str) -> None:
@@ -62,28 +73,40 @@ def mend(
     for finding in findings:
         if finding.picture is not None:
             by_picture.setdefault(finding.picture, []).append(finding)
-    kept: list[tuple[int, Entry, tuple[str, ...]]] = []
+    kept: list[Kept] = []
     rejected = [_told(finding.where, (), [finding]) for finding in findings if finding.picture is None]
     counting = _counting(entries, by_picture, {*keep} - {"unusable"})
     for number, entry in enumerate(entries):
         captions, reasons = _mended(entry, counting.get(number, []))
         if captions:
-            kept.append((number, entry, captions))
+            kept.append(Kept(number, entry, captions))
         if reasons:
             left = () if captions else entry.captions
             rejected.append(_told(entry.picture.name, left, reasons))
     if not kept:
         raise DataError(f"nothing is left of {len(entries):,} pictures; keep some kinds of findings by --keep")
+    write_linked(out, kept, {REJECTED: rejected})
+    return len(kept), len(entries) - len(kept)
+
+
+def write_linked(
+    out: Path, kept: Sequence[Kept], lists: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+) -> None:
+    """Write data for training, all or nothing: links to pictures, their captions in a table, and `lists` by file name.
+
+    Raises StorageError when it cannot be written.
+    """
     with whole_folder(out) as folder:
         (folder / PICTURES).mkdir()
         with (folder / TABLE).open("w", encoding="utf-8") as table:
-            for number, entry, captions in kept:
-                name = f"{PICTURES}/{_file_name(number, entry)}"
-                _place(entry, folder / name)
-                table.write(json.dumps(_row(name, captions, entry.label), ensure_ascii=False) + "\n")
-        with (folder / REJECTED).open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in rejected)
-    return len(kept), len(entries) - len(kept)
+            for each in kept:
+                name = f"{PICTURES}/{_file_name(each.number, each.entry)}"
+                _place(each.entry, folder / name)
+                row = {**_row(name, each.captions, each.entry.label), **each.told}
+                table.write(json.dumps(row, ensure_ascii=False) + "\n")
+        for file, rows in (lists or {}).items():
+            with (folder / file).open("w", encoding="utf-8") as lines:
+                lines.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in rows)
 
 
 def _counting(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sfumato.data.text.tokens import Decoding, TextTokenizer
+from sfumato.data.text.tokens import Decodes, Decoding
 from sfumato.networks.gpt import GPT
 from sfumato.networks.kv_cache import KVCache
 from sfumato.pipelines.language.choosing import Sampling, choose
@@ -51,6 +51,8 @@ class Row:
         limit: tokens that may be written.
         owed: words that it must contain.
         first: the first token that the network still sees; later ones only where the window slid.
+        prefix: vectors that the network reads before the text, such as what it saw of a picture; of all texts that are
+            written together, or of none.
     """
 
     number: int
@@ -62,6 +64,7 @@ class Row:
     limit: int
     owed: Owed | None = None
     first: int = 0
+    prefix: Float[Tensor, "p d"] | None = None
 
     @classmethod
     def open(
@@ -69,15 +72,16 @@ class Row:
         number: int,
         prompt: Sequence[int],
         seed: int,
-        tokenizer: TextTokenizer,
+        tokenizer: Decodes,
         stop: Sequence[str],
         limit: int,
         owed: Owed | None = None,
+        prefix: Float[Tensor, "p d"] | None = None,
     ) -> Row:
         """Begins a text after the tokens of its prompt."""
         generator = torch.Generator().manual_seed(derived_seed(seed, "writing"))
         decoding = Decoding(tokenizer, prompt)
-        return cls(number, list(prompt), len(prompt), generator, decoding, Ending(stop), limit, owed)
+        return cls(number, list(prompt), len(prompt), generator, decoding, Ending(stop), limit, owed, prefix=prefix)
 
     @property
     def window(self) -> list[int]:
@@ -161,8 +165,10 @@ class _Table:
         self.done: set[int] = set()
         self.device = next(network.parameters()).device
         self._noise = torch.empty(len(rows), vocabulary, dtype=torch.float64)
+        self._before = 0 if rows[0].prefix is None else len(rows[0].prefix)
+        self._most = network.config.positions - self._before  # tokens of a text that the network sees
         for row in rows:
-            row.slide(network.config.positions)
+            row.slide(self._most)
         self._cache, self.logits = self._read_all()
         self._seen = self._all_seen() if sampling.repetition_penalty != 1 else None
 
@@ -203,7 +209,7 @@ class _Table:
         step = torch.tensor([[row.ids[-1]] for row in self.rows], device=self.device)
         if self._seen is not None:
             self._seen.scatter_(1, step.clamp(max=self.vocabulary - 1), True)
-        slid = [row.slide(self.network.config.positions) for row in self.rows if row.number not in self.done]
+        slid = [row.slide(self._most) for row in self.rows if row.number not in self.done]
         if any(slid) or self._cache.length == self._cache.capacity:
             self.rows = [row for row in self.rows if row.number not in self.done]
             self._noise = self._noise[: len(self.rows)]
@@ -217,18 +223,24 @@ class _Table:
         windows = [row.window for row in self.rows]
         longest = max(map(len, windows))
         left = max(row.limit - row.written for row in self.rows)
-        cache = self.network.new_cache(len(windows), min(longest + left, self.network.config.positions))
+        cache = self.network.new_cache(len(windows), self._before + min(longest + left, self._most))
         ids = torch.tensor([[0] * (longest - len(window)) + window for window in windows], device=self.device)
         mask = None
         if any(len(window) < longest for window in windows):
             lengths = torch.tensor([len(window) for window in windows], device=self.device)
             mask = torch.arange(longest, device=self.device) >= longest - lengths[:, None]
-        return cache, self._scored(self.network(ids, cache, mask=mask, last=True))
+            mask = torch.nn.functional.pad(mask, (self._before, 0), value=True)
+        return cache, self._scored(self.network(ids, cache, prefix=self._prefixes(self.rows), mask=mask, last=True))
 
     def _alone(self, place: int) -> Float[Tensor, " v"]:
         """What comes next by the text alone: in no batch, and without what was kept."""
         ids = torch.tensor([self.rows[place].window], device=self.device)
-        return self._scored(self.network(ids, last=True))[0]
+        return self._scored(self.network(ids, prefix=self._prefixes([self.rows[place]]), last=True))[0]
+
+    def _prefixes(self, rows: Sequence[Row]) -> Float[Tensor, "b p d"] | None:
+        """What stands before the texts."""
+        prefixes = [row.prefix for row in rows if row.prefix is not None]
+        return torch.stack(prefixes) if prefixes else None
 
     def _chosen_alone(self, place: int, noise: Float[Tensor, "b v"] | None) -> int:
         one = slice(place, place + 1)

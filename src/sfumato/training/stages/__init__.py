@@ -8,6 +8,7 @@ from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Stage
 from sfumato.training.stages import (
     autoencoder,
+    captioner,
     classifier,
     clip,
     denoiser,
@@ -29,6 +30,7 @@ BUILDERS: dict[str, Callable[..., Stage]] = {
     "vectors": vectors.build,
     "prior": prior.build,
     "language": language.build,
+    "captioner": captioner.build,
 }
 
 
