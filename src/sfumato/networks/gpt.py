@@ -7,6 +7,7 @@ Axis letters in this file: b batch, n tokens read now, t tokens so far, p vector
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -109,7 +110,7 @@ class Place:
         return attend_heads(q, k, v, self.bias, causal=self.causal)
 
 
-class GPT(nn.Module):
+class GPT(nn.Module, ABC):
     """What the layouts share: reading tokens after others, with or without a cache.
 
     Attributes:
@@ -197,21 +198,21 @@ class GPT(nn.Module):
         return KVCache(*sizes, dtype=like.dtype, device=like.device)
 
     @property
+    @abstractmethod
     def blocks(self) -> Sequence[Block]:
         """The blocks, one after the other."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
         """Gives each token its vector, without its position."""
-        raise NotImplementedError
 
+    @abstractmethod
     def placed(self, x: Float[Tensor, "b n d"], place: Place) -> tuple[Float[Tensor, "b n d"], Place]:
         """Tells vectors where they stand: by adding to them, or by the rotation of their keys."""
-        raise NotImplementedError
 
+    @abstractmethod
     def logits(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n v"]:
         """Scores the next token from the last block's states."""
-        raise NotImplementedError
 
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout else x
