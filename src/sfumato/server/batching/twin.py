@@ -14,14 +14,17 @@ from sfumato.networks.vae import Autoencoder
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.server.batching.call import Call
 
+SHARED = (*DENOISERS, "restorer")
+"""The kinds of networks whose looks share passes, besides autoencoders; texts are read one by one."""
+
 Ask = Callable[[Call], Any]
 """Has a call made, at once or later, and gives what came of it."""
 
 
 def twins(parts: Mapping[str, Any], ask: Ask) -> dict[str, Any]:
-    """The networks of a model by their names, each as a twin; only denoisers and autoencoders share their passes."""
+    """The networks of a model, by their names, as twins; passes are shared by those of the kinds `SHARED`."""
     return {
-        name: twin(part, ask, shared=kind(name) in DENOISERS or _method(part) == "decode")
+        name: twin(part, ask, shared=kind(name) in SHARED or _method(part) == "decode")
         if isinstance(part, nn.Module)
         else part
         for name, part in parts.items()
