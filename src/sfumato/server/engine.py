@@ -292,8 +292,8 @@ class Engine:
         picture.steps += 1
         self._steps.count()
         preview = partial(picture.preview.of, painting)
-        where = {"stage": painting.stage, "step": painting.step, "steps": painting.steps}
-        picture.news = Event(one.job.id, "step", picture.number, **where, preview=preview)
+        where = (painting.stage, painting.step, painting.steps)
+        picture.news = Event(one.job.id, "step", picture.number, *where, preview=preview)
         self._followers.tell(picture.news)
 
     def _failed(self, one: Ongoing, picture: Picture, error: Exception) -> None:

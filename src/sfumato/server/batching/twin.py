@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from types import new_class
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ def twin(network: nn.Module, ask: Ask, *, shared: bool = True) -> nn.Module:
         return ask(Call.of(network, method, given, named, shared=shared))
 
     other = copy.copy(network)
-    other.__class__ = type(known)(known.__name__, (known,), {method: look, "__doc__": known.__doc__})
+    other.__class__ = new_class(known.__name__, (known,), exec_body=lambda names: names.update({method: look}))
     return other
 
 
