@@ -71,7 +71,9 @@ def test_all_that_was_told_is_true_after_twenty_kills(tmp_path):
 def test_a_picture_is_on_the_disk_before_it_has_its_name(store, monkeypatch):
     job = store.add("local", "digits", CAT)
     seen, fsync, rename = [], os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda file: (seen.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (seen.append(str(Path(f"/proc/self/fd/{file}").readlink())), fsync(file))
+    )
     monkeypatch.setattr(Path, "replace", lambda old, new: (seen.append(f"{old} is {new}"), rename(old, new)))
     file = store.keep(job.id, 0, picture(0), {})
     named = next(number for number, what in enumerate(seen) if what.endswith(f" is {file}"))
@@ -81,12 +83,9 @@ def test_a_picture_is_on_the_disk_before_it_has_its_name(store, monkeypatch):
 
 
 def test_a_full_disk_takes_nothing_by_halves_and_it_goes_on_when_there_is_room(tmp_path):
-    shell = 'mount -t tmpfs -o size=2m tmpfs "$1" && exec "$2" "$3" "$1"'
+    shell = 'mount -t tmpfs -o size=4m tmpfs "$1" && exec "$2" "$3" "$1"'
     own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*own_mounts, "mount -t tmpfs tmpfs /tmp"], check=False).returncode
-    ):
+    if not shutil.which("unshare") or subprocess.call([*own_mounts, "mount -t tmpfs tmpfs /tmp"]):
         pytest.skip("a process may not mount here")
     command = [*own_mounts, shell, "-", tmp_path, sys.executable, TESTS / "small_disk.py"]
     subprocess.run(command, check=True, timeout=600)

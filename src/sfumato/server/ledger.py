@@ -140,8 +140,9 @@ class Ledger:
             raise
 
     def _damaged(self, why: object) -> str:
+        reason = " ".join(str(why).split())
         return (
-            f"{self._path} is damaged ({why}). It was left as it is, and the pictures beside it too. To save what can "
-            f"be saved: `sqlite3 {self._path.name} .recover | sqlite3 saved.sqlite`. Put that or a backup in its place, "
-            "or move the file away to begin with an empty history."
+            f"{self._path} is damaged ({reason}). It was left as it is, and the pictures beside it too. "
+            f"To save what can be saved: `sqlite3 {self._path.name} .recover | sqlite3 saved.sqlite`. Put that or a "
+            "backup in its place, or move the file away to begin with an empty history."
         )
