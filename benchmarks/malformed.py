@@ -16,10 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from light_server import LightEngine, light_app, listening
-from shaking import shake
-
 from sfumato.server.limits import Limits
 from sfumato.server.store import Store
+from shaking import shake
 
 LIMITS = Limits(pixels=256 * 256, steps=20, count=4, body=2**20)
 

@@ -165,7 +165,7 @@ class LightEngine:
             for step in range(steps + 1):
                 if step == steps:
                     self.middle.wait()
-                self._tell(Event(job.id, "step", number, "denoise", step, steps, preview=lambda: picture))
+                self._tell(Event(job.id, "step", number, "denoise", step, steps, preview=picture.copy))
             recipe = {"sfumato_version": "0", "model": "light", "request": request.to_dict()}
             self.store.keep(job.id, number, picture, recipe)
             self._tell(Event(job.id, "picture", number))

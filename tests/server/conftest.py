@@ -1,9 +1,9 @@
 """A light server for each test: as an application, or behind a socket for clients that are programs of their own."""
 
 import pytest
-from light_server import LightEngine, light_app, listening
 from starlette.testclient import TestClient
 
+from light_server import LightEngine, light_app, listening
 from sfumato.server.store import Store
 
 

@@ -8,61 +8,63 @@ import time
 
 import httpx
 import pytest
-from light_server import SIDE, png
 from PIL import Image
+
+from light_server import SIDE, png
+
+# what the client always sends
+ALWAYS = {
+    "enable_hr": False,
+    "hr_scale": 2,
+    "hr_upscaler": "Latent",
+    "hr_second_pass_steps": 0,
+    "denoising_strength": 0.7,
+    "firstphase_width": 0,
+    "styles": [],
+    "seed": -1,
+    "subseed": -1,
+    "subseed_strength": 0.0,
+    "seed_resize_from_h": 0,
+    "batch_size": 1,
+    "n_iter": 1,
+    "cfg_scale": 7.0,
+    "restore_faces": False,
+    "tiling": False,
+    "do_not_save_samples": False,
+    "negative_prompt": "",
+    "eta": 1.0,
+    "s_churn": 0,
+    "s_tmax": 0,
+    "s_tmin": 0,
+    "s_noise": 1,
+    "override_settings": {},
+    "override_settings_restore_afterwards": True,
+    "sampler_name": "Euler a",
+    "sampler_index": "Euler a",
+    "script_name": None,
+    "script_args": [],
+    "send_images": True,
+    "save_images": False,
+    "alwayson_scripts": {},
+    "steps": 20,
+    "width": 512,
+    "height": 512,
+}
+IMG2IMG = {
+    "resize_mode": 0,
+    "mask_blur": 4,
+    "inpainting_fill": 0,
+    "inpaint_full_res": True,
+    "inpaint_full_res_padding": 0,
+    "inpainting_mask_invert": 0,
+    "initial_noise_multiplier": 1,
+    "image_cfg_scale": 1.5,
+    "include_init_images": False,
+}
 
 
 class WebUIApi:
-    """What the client always sends, and what it reads of answers."""
-
-    ALWAYS = {
-        "enable_hr": False,
-        "hr_scale": 2,
-        "hr_upscaler": "Latent",
-        "hr_second_pass_steps": 0,
-        "denoising_strength": 0.7,
-        "firstphase_width": 0,
-        "styles": [],
-        "seed": -1,
-        "subseed": -1,
-        "subseed_strength": 0.0,
-        "seed_resize_from_h": 0,
-        "batch_size": 1,
-        "n_iter": 1,
-        "cfg_scale": 7.0,
-        "restore_faces": False,
-        "tiling": False,
-        "do_not_save_samples": False,
-        "negative_prompt": "",
-        "eta": 1.0,
-        "s_churn": 0,
-        "s_tmax": 0,
-        "s_tmin": 0,
-        "s_noise": 1,
-        "override_settings": {},
-        "override_settings_restore_afterwards": True,
-        "sampler_name": "Euler a",
-        "sampler_index": "Euler a",
-        "script_name": None,
-        "script_args": [],
-        "send_images": True,
-        "save_images": False,
-        "alwayson_scripts": {},
-        "steps": 20,
-        "width": 512,
-        "height": 512,
-    }
-    IMG2IMG = {
-        "resize_mode": 0,
-        "mask_blur": 4,
-        "inpainting_fill": 0,
-        "inpaint_full_res": True,
-        "inpaint_full_res_padding": 0,
-        "inpainting_mask_invert": 0,
-        "initial_noise_multiplier": 1,
-        "image_cfg_scale": 1.5,
-        "include_init_images": False,
-    }
+    """The client."""
 
     def __init__(self, address):
         self.http = httpx.Client(base_url=f"{address}/sdapi/v1", timeout=60)
@@ -74,10 +76,10 @@ class WebUIApi:
         return self.http.post(path, json=payload).json()
 
     def txt2img(self, **settings):
-        return self._pictures("/txt2img", {**self.ALWAYS, **settings})
+        return self._pictures("/txt2img", {**ALWAYS, **settings})
 
     def img2img(self, images, mask_image=None, **settings):
-        payload = {**self.ALWAYS, **self.IMG2IMG, "init_images": [self._url(each) for each in images], **settings}
+        payload = {**ALWAYS, **IMG2IMG, "init_images": [self._url(each) for each in images], **settings}
         if mask_image is not None:
             payload["mask"] = self._url(mask_image)
         return self._pictures("/img2img", payload)

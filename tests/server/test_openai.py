@@ -6,9 +6,9 @@ import urllib.request
 
 import openai
 import pytest
-from light_server import SIDE, png
 from PIL import Image
 
+from light_server import SIDE, png
 from sfumato.server.job import Event
 from sfumato.server.openai.streaming import Due
 

@@ -3,11 +3,11 @@
 import resource
 
 import pytest
-from light_server import LightEngine, light_app, listening
-from shaking import shake
 
+from light_server import LightEngine, light_app, listening
 from sfumato.server.limits import Limits
 from sfumato.server.store import Store
+from shaking import shake
 
 
 @pytest.fixture
