@@ -8,20 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from instant import Instant, Shelf
 from sfumato.errors import CheckpointError, JobNotFound, ModelNotFound, PromptError, QueueFull, RecipeError
+from sfumato.pipelines.keepsake import read_recipe
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.server.batching.sharing import Sharing
-from sfumato.server.engine import Engine, said
+from sfumato.server.engine import Engine
 from sfumato.server.following import Follower
 from sfumato.server.job import Event
 from sfumato.server.limits import Limits
 from sfumato.server.models import Models
 from sfumato.server.ongoing import Ongoing, Picture, seconds_until_room
 from sfumato.server.preview import Preview
+from sfumato.server.saying import said
 from sfumato.server.speed import Speed
+from sfumato.server.store import Store
 
 ME, OTHER = "me", "other"
 
@@ -256,7 +260,7 @@ def test_when_there_is_room_again_is_told_from_the_measured_speed():
     assert seconds_until_room(some, 10.0) == 10  # nothing is under way yet
     some[0].under_way[0], some[1].under_way[0] = (Picture(0, None, steps=steps) for steps in (0, 10))
     some[1].waiting.clear(), some[0].waiting.pop(0)
-    assert seconds_until_room(some, 10.0) == 2 + 1  # 10 steps are left, and half of the speed is for them
+    assert seconds_until_room(some, 10.0) == 2  # 10 steps are left, and half of the speed is for them
     assert seconds_until_room(some, None) == 10
 
 
@@ -401,20 +405,23 @@ def test_speed_counts_the_time_in_which_there_is_work():
 # --- the real thing ---------------------------------------------------------------------------------------------------
 
 
-def test_pictures_of_the_digits_are_those_made_alone():
-    pipeline, shelf = Pipeline.load("digits", "cpu"), Shelf()
-    engine = Engine(Models({"digits": ""}, "cpu", load=lambda _: pipeline), shelf, sharing=Sharing(rows=8, seats=3))
+def test_pictures_of_the_digits_are_kept_in_the_store_as_they_are_made_alone(tmp_path):
+    pipeline = Pipeline.load("digits", "cpu")
     asked = [
-        pipeline.requests("a red three", seed=5, num_inference_steps=3, upsampler_steps=1)[0],
+        pipeline.requests("a big three", seed=5, num_inference_steps=3, upsampler_steps=1)[0],
         pipeline.requests("seven", seed=9, num_inference_steps=2, solver="euler", guidance_scale=1.0)[0],
     ]
-    engine.start()
-    jobs = [engine.submit(ME, "digits", each, 2) for each in asked]
-    for each, job in zip(asked, jobs, strict=True):
-        within(lambda job=job: shelf.job(job.id).is_finished, 300)
-        for number in range(2):
-            image, recipe = shelf.pictures[job.id, number]
-            alone = pipeline.replay(recipe).pictures[0]
-            assert recipe["request"]["seed"] == each.seed + number
-            assert np.abs(np.asarray(image).astype(int) - np.asarray(alone).astype(int)).max() <= 1
-    engine.stop()
+    with Store(tmp_path) as store:
+        models = Models({"digits": ""}, "cpu", load=lambda _: pipeline)
+        engine = Engine(models, store, sharing=Sharing(rows=8, seats=3))
+        engine.start()
+        jobs = [engine.submit(ME, "digits", each, 2) for each in asked]
+        for each, job in zip(asked, jobs, strict=True):
+            within(lambda job=job: store.job(job.id).is_finished, 300)
+            for number in range(2):
+                path = store.path(job.id, number)
+                recipe = read_recipe(path)
+                assert recipe["request"]["seed"] == each.seed + number
+                alone = np.asarray(pipeline.replay(recipe).pictures[0]).astype(int)
+                assert np.abs(np.asarray(Image.open(path)).astype(int) - alone).max() <= 1
+        engine.stop()

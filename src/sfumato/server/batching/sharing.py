@@ -45,9 +45,9 @@ class Sharing:
     def on(cls, device: torch.device, *, offload: bool = False) -> Sharing:
         """What suits a device.
 
-        A processor takes as long for a row among many as for one alone: there a few pictures at a time, which are done the
-        sooner, and a pass for each core, since small maps gain little from a second thread. An accelerator is as fast
-        with many rows as with few. Weights that come and go are at one place at a time: nothing else may then be done beside a pass.
+        A processor takes as long for a row among many as for one alone: there a few pictures at a time, which are done
+        the sooner, and a pass for each core, since small maps gain little from a second thread. An accelerator is as
+        fast with many rows as with few. Weights that come and go leave no room for anything beside a pass.
         """
         if offload:
             return cls(rows=64, seats=32, workers=1, threads=torch.get_num_threads(), patience=None)
