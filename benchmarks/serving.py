@@ -22,12 +22,13 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from PIL import Image
 from sfumato.devices import choose_device
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.request import Request
-from sfumato.pipelines.text_to_image import Pipeline
+from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
 from sfumato.server.batching.sharing import Sharing
 from sfumato.server.engine import Engine
 from sfumato.server.limits import Limits
@@ -108,34 +109,36 @@ def in_batches(pipeline: Pipeline, most: int) -> Server:
     return serve
 
 
+class Timed(Store):
+    """A store that remembers when each job's picture was kept."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.kept_at: dict[str, float] = {}
+
+    def keep(self, id: str, picture: int, image: Image.Image, recipe: Mapping[str, Any]) -> Path:
+        path = super().keep(id, picture, image, recipe)
+        self.kept_at[id] = time.perf_counter()
+        return path
+
+
 def by_steps(pipeline: Pipeline, sharing: Sharing | None) -> Server:
     """The engine, in this process."""
 
     def serve(asked: Sequence[Asked], folder: Path) -> Made:
-        with Store(folder) as store:
+        with Timed(folder) as store:
             engine = Engine(offered(pipeline), store, NO_LIMITS, sharing)
             engine.start()
-            jobs, ended = [], {}
-            began = time.perf_counter()
-            keep, lock = store.keep, threading.Lock()
-
-            def keeping(id: str, *rest: object) -> Path:
-                kept = keep(id, *rest)
-                with lock:
-                    ended[id] = time.perf_counter() - began
-                return kept
-
-            store.keep = keeping
-            for one in sorted(asked, key=lambda one: one.at):
+            jobs, began = [""] * len(asked), time.perf_counter()
+            for number, one in sorted(enumerate(asked), key=lambda one: one[1].at):
                 time.sleep(max(0.0, one.at - (time.perf_counter() - began)))
-                jobs.append((one, engine.submit(one.client, "model", one.request)))
+                jobs[number] = engine.submit(one.client, "model", one.request).id
             while engine.busy().jobs:
                 time.sleep(0.05)
             tell(engine)
             engine.stop()
-            ids = {id(one): job.id for one, job in jobs}
-            order = [ids[id(one)] for one in asked]
-            return Made([loaded(store.path(job, 0).read_bytes()) for job in order], [ended[job] for job in order])
+            pictures = [loaded(store.path(job, 0).read_bytes()) for job in jobs]
+            return Made(pictures, [store.kept_at[job] - began for job in jobs])
 
     return serve
 
@@ -310,6 +313,7 @@ def main() -> None:
     torch.set_num_threads(told.threads)
     device = choose_device(told.device)
     pipeline = Pipeline.load(told.model, told.device)
+    warnings.simplefilter("ignore", PromptWarning)  # words that a model does not know cost the same
     if told.table:
         table(pipeline, told.threads)
         return

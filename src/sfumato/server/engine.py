@@ -7,7 +7,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -164,7 +164,7 @@ class Engine:
                 self._job(id)
             return places(self._jobs.values(), self._served).get(id, 0)
 
-    async def follow(self, id: str) -> AsyncIterator[Event]:
+    async def follow(self, id: str) -> AsyncGenerator[Event, None]:
         """What happens to a job from now on, until it is finished or the engine stops.
 
         It begins with where the job stands. Whoever reads slowly misses steps and nothing else; nobody waits for them.
