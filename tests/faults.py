@@ -1,6 +1,6 @@
 """A server that is killed again and again while it works, and whose disk fills up; and what must be true in the end.
 
-    python tests/faults.py FOLDER [--kills 2] [--jobs 6] [--seconds 2] [--fill]
+    python tests/faults.py FOLDER [--kills 2] [--jobs 6] [--fill]
 
 Each life of the server is `sfumato serve` on the digits, forked from one process that has imported all it needs. With
 `--fill` the disk of FOLDER is filled to the last byte once: then it should be a small one.
@@ -102,11 +102,19 @@ def until(happens):
         time.sleep(0.02)
 
 
-def life(folder, chance, jobs, seconds):
-    """The jobs that a server accepted which was killed at any moment, and how many it gave no answer about."""
+def kill_soon(process, folder, wanted, seconds):
+    """Kill a process some time after so many pictures are kept."""
+    until(lambda: len(kept(folder)) >= wanted)
+    time.sleep(seconds)
+    os.kill(process, signal.SIGKILL)
+
+
+def life(folder, chance, jobs):
+    """The jobs that a server accepted until it was killed at any moment, and how many it gave no answer about."""
     accepted = {}
     with Server(folder) as server:
-        killing = threading.Timer(chance.uniform(0, seconds), os.kill, (server.process, signal.SIGKILL))
+        wanted = len(kept(folder)) + chance.randrange(jobs)
+        killing = threading.Thread(target=kill_soon, args=(server.process, folder, wanted, chance.uniform(0, 0.3)))
         killing.start()
         try:
             while len(accepted) < jobs:
@@ -126,25 +134,30 @@ def life(folder, chance, jobs, seconds):
 
 
 def full_disk(folder, chance):
-    """A job before, and one after the disk was full; while it is, the server says so and lives."""
+    """Jobs before, while and after the disk was full, when the server says so and lives."""
     ballast, accepted = folder / "ballast", {}
     with Server(folder) as server:
-        client = server.client
-        for room in (True, False, True):
-            if not room:
-                fill(ballast)
-                while (answer := client.post("/jobs", json=asked(chance))).status_code == 202:
-                    fill(ballast)
-                assert answer.status_code == 507, answer.text
-                assert client.get("/health").status_code == 200
-                ballast.unlink()
-                continue
-            settings = asked(chance)
-            answer = client.post("/jobs", json=settings)
-            assert answer.status_code == 202, answer.text
-            accepted[answer.json()["id"]] = settings
-            wait_for(client, accepted)
-    return accepted
+        accepted |= accepted_by(server.client, asked(chance))
+        wait_for(server.client, accepted)
+        fill(ballast)
+        while more := accepted_by(server.client, asked(chance) | {"full": True}):  # what room there was in the database
+            accepted |= more
+            fill(ballast)
+        assert server.client.get("/health").status_code == 200
+        ballast.unlink()
+        more = accepted_by(server.client, asked(chance))
+        assert more
+        wait_for(server.client, more)
+    return accepted | more
+
+
+def accepted_by(client, settings):
+    """A job by its id, if the server accepts it; else it must have no room."""
+    answer = client.post("/jobs", json={name: value for name, value in settings.items() if name != "full"})
+    if answer.status_code == 507:
+        return {}
+    assert answer.status_code == 202, answer.text
+    return {answer.json()["id"]: settings}
 
 
 def wait_for(client, accepted):
@@ -167,6 +180,9 @@ def check(folder, accepted, unanswered):
         assert len(jobs) <= len(accepted) + unanswered, "a job is there twice"
         assert not store.unfinished()
         for id, settings in accepted.items():
+            if settings.get("full") and jobs[id].state == "failed":
+                assert "full" in jobs[id].error
+                continue
             assert jobs[id].state == "done", jobs[id].error
             assert store.kept(id) == list(range(settings["count"]))
             for number in store.kept(id):
@@ -176,7 +192,7 @@ def check(folder, accepted, unanswered):
 
 def same(file, settings, number, pipeline):
     """A picture is the one that is made alone, and tells its recipe."""
-    own = {name: value for name, value in settings.items() if name not in ("count", "private", "picture")}
+    own = {name: value for name, value in settings.items() if name not in ("count", "private", "picture", "full")}
     if "picture" in settings:
         own["picture"] = Image.open(io.BytesIO(base64.b64decode(settings["picture"]))).convert("RGB")
     own["seed"] += number
@@ -187,11 +203,11 @@ def same(file, settings, number, pipeline):
     assert told["prompt"] == ("" if settings["private"] else own["prompt"])
 
 
-def run(folder, kills=2, jobs=6, seconds=2.0, filling=False):
+def run(folder, kills=2, jobs=6, filling=False):
     """All of it; tells what was seen."""
     chance, accepted, unanswered, before = random.Random(), {}, 0, {}
     for number in range(kills):
-        more, lost = life(folder, chance, jobs, seconds)
+        more, lost = life(folder, chance, jobs)
         accepted |= more
         unanswered += lost
         now = kept(folder)
@@ -212,10 +228,9 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=6, help="accepted in each life at most")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a life at most, from when it is ready")
     parser.add_argument("--fill", action="store_true", help="fill the disk")
     given = parser.parse_args()
-    run(given.folder, given.kills, given.jobs, given.seconds, given.fill)
+    run(given.folder, given.kills, given.jobs, given.fill)
 
 
 if __name__ == "__main__":
