@@ -37,7 +37,6 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
         limit_concurrency=AT_ONCE,
         h11_max_incomplete_event_size=LARGEST_HEAD,
         timeout_keep_alive=5,
