@@ -1,8 +1,12 @@
-"""A store on a disk that fills up, in a process with mounts of its own.
+"""A small disk that a process has for itself; and what must be true of a store on one that fills up.
 
-unshare --map-root-user --mount sh -c 'mount -t tmpfs -o size=4m tmpfs /mnt && exec python tests/small_disk.py /mnt'
+    python tests/small_disk.py FOLDER
+
+The disk of FOLDER is filled to the last byte.
 """
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +16,17 @@ from doomed import finish, picture
 from sfumato.errors import StoreFull
 from sfumato.pipelines.request import Request
 from sfumato.server.store import Store
+
+
+def own_disk(folder, size):
+    """The words before a command that give it a disk of this size at a folder; None where that is not allowed.
+
+    The disk is gone with the process, and nobody else sees it.
+    """
+    own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.call([*own_mounts, "mount -t tmpfs tmpfs /tmp"]):
+        return None
+    return [*own_mounts, 'mount -t tmpfs -o size="$2" tmpfs "$1" && shift 2 && exec "$@"', "-", folder, size]
 
 
 def quiet(_):

@@ -324,8 +324,9 @@ def test_a_body_that_comes_too_slowly_is_given_up(engine, tmp_path):
 
     with listening(app) as port:
         client = http.client.HTTPConnection("127.0.0.1", port)
-        client.request("POST", "/jobs", slow(), JSON, encode_chunked=True)
+        client.request("POST", "/jobs", slow(), {**JSON, "transfer-encoding": "chunked"}, encode_chunked=True)
         assert client.getresponse().status == 408
+        client.close()
 
 
 def test_a_reader_that_takes_nothing_is_given_up(engine, tmp_path):

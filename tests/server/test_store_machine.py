@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from doomed import picture
-from sfumato.errors import StoreError
+from sfumato.errors import JobNotFound, StoreError
 from sfumato.pipelines.request import Request
 from sfumato.server.discretion import discreet
 from sfumato.server.job import TRANSITIONS
@@ -51,7 +51,7 @@ class PlainTable(RuleBasedStateMachine):
         job = self.jobs.get(id)
         may = job is not None and (state == job.state or state in TRANSITIONS[job.state])
         if not may or (state == "done" != job.state and len(self.kept[id]) < job.count):
-            with pytest.raises(StoreError):
+            with pytest.raises(StoreError if job else JobNotFound):
                 self.store.mark(id, state, error)
             return
         marked = self.store.mark(id, state, error)
@@ -65,7 +65,7 @@ class PlainTable(RuleBasedStateMachine):
     @rule(id=ids, number=st.integers(0, 3))
     def keep(self, id, number):
         if id not in self.jobs or number >= self.jobs[id].count:
-            with pytest.raises(StoreError):
+            with pytest.raises(JobNotFound):
                 self.store.keep(id, number, PICTURES[0], {})
         else:
             self.store.keep(id, number, PICTURES[0], {})

@@ -11,6 +11,7 @@ import typer
 from sfumato.cli.generate import DeviceOption
 
 if TYPE_CHECKING:
+    from sfumato.server.limits import Limits
     from sfumato.server.settings import Settings
 
 STORE = Path("sfumato-store")
@@ -33,6 +34,9 @@ def serve(
     new_key: Annotated[str | None, typer.Option(help="Make a key of this name, show it once, and leave.")] = None,
     revoke_key: Annotated[str | None, typer.Option(help="Take the right of this key away, and leave.")] = None,
     name: Annotated[list[str] | None, typer.Option(help="A host name that clients use besides. Repeatable.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="NAME=NUMBER of what is accepted; a wrong name lists all. Repeatable.")
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Keep no prompts: not in pictures, store or log.")] = False,
     log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the log.")] = False,
     device: DeviceOption = "auto",
@@ -44,7 +48,7 @@ def serve(
     if new_key is not None or revoke_key is not None:
         _keys(settings, new_key, revoke_key)
         return
-    _run(settings, _offered(model or [USUAL_MODEL]), device)
+    _run(settings, _offered(model or [USUAL_MODEL]), _limits(limit or []), device)
 
 
 def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
@@ -76,10 +80,27 @@ def _offered(models: list[str]) -> dict[str, str]:
     return offered
 
 
-def _run(settings: Settings, offered: dict[str, str], device: str) -> None:
+def _limits(given: list[str]) -> Limits:
+    """What the server accepts, with some numbers of one's own."""
+    from dataclasses import fields
+
+    from sfumato.errors import RecipeError
+    from sfumato.server.limits import Limits
+
+    known = {entry.name: type(entry.default) for entry in fields(Limits) if entry.name != "files"}
+    numbers = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            numbers[name] = known[name](number)
+        except (KeyError, ValueError):
+            raise RecipeError(f"--limit takes NAME=NUMBER, with {', '.join(known)}; not {text!r:.100}.") from None
+    return Limits(**numbers)
+
+
+def _run(settings: Settings, offered: dict[str, str], limits: Limits, device: str) -> None:
     from sfumato.server.app import create_app
     from sfumato.server.engine import Engine
-    from sfumato.server.limits import Limits
     from sfumato.server.listening import listen
     from sfumato.server.logs import log_to
     from sfumato.server.models import Models
@@ -87,6 +108,6 @@ def _run(settings: Settings, offered: dict[str, str], device: str) -> None:
 
     log_to(sys.stderr)
     with Store(settings.store) as store:
-        app = create_app(Engine(Models(offered, device), store, Limits()), settings)
+        app = create_app(Engine(Models(offered, device), store, limits), settings)
         listen(app, settings)
     print(f"Jobs and pictures are in {settings.store.resolve()}.", file=sys.stderr)

@@ -18,6 +18,7 @@ from sfumato.errors import RecipeError, SfumatoError
 from sfumato.server import docs_page, health, jobs_api
 from sfumato.server.a1111 import about, pictures
 from sfumato.server.bodies import Bodies
+from sfumato.server.description import describe
 from sfumato.server.errors import refusal_of
 from sfumato.server.headers import SecurityHeaders
 from sfumato.server.hosts import Hosts
@@ -83,6 +84,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     app.state.serving = serving
     for router in ROUTERS:
         app.include_router(router)
+    describe(app)
     for error in (RequestValidationError, ValidationError, HTTPException, SfumatoError):
         app.add_exception_handler(error, _answer)
     # the last that is added is the first that a request meets

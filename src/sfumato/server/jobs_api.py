@@ -119,6 +119,7 @@ def picture(id: Id, number: Number, http: Request, here: Here, owner: Owner) -> 
 
 @router.get(
     "/{id}/events",
+    status_code=200,
     response_class=EventStream,
     responses={**answers(404, 500), 200: {"content": {"text/event-stream": {}}}},
 )

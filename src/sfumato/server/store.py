@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sfumato.errors import PromptError, StoreError, StoreFull
+from sfumato.errors import JobNotFound, PromptError, StoreError, StoreFull
 from sfumato.server.discretion import discreet, discreet_recipe, searchable, sought
 from sfumato.server.enclosures import Enclosures, enclosed
 from sfumato.server.files import Reserve, flush, writing
@@ -41,8 +41,8 @@ class Store:
     which jobs come to an end and are forgotten when the disk is full.
 
     Raises:
-        StoreError: another process has the folder, or its database is damaged or of a later version; nothing was
-            changed.
+        StoreError: another process has the folder.
+        StoreDamaged: its database is damaged or of a later version; nothing was changed.
         StoreFull: there is no room to begin with.
     """
 
@@ -88,8 +88,8 @@ class Store:
                 job = replace(job, created=_moment(database))
                 words = "" if private else searchable(told)
                 database.execute(
-                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, '', ?)",
-                    (job.id, owner, model, _json(told), words, count, job.state, job.created, private),
+                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, '', ?, ?, ?)",
+                    (job.id, owner, model, count, job.state, job.created, private, words, _json(told)),
                 )
                 database.executemany("INSERT INTO given VALUES (?, ?)", [(job.id, sha256) for sha256 in given])
         except BaseException:
@@ -144,7 +144,8 @@ class Store:
         """Bring a job into a state of `sfumato.server.job.TRANSITIONS`; into the one it has already changes nothing.
 
         Raises:
-            StoreError: there is no such job, this state may not follow, or it is to be done but lacks a picture.
+            JobNotFound: there is no such job.
+            StoreError: this state may not follow, or it is to be done but lacks a picture.
             StoreFull: there is no room, and no reserve is left; the state is as it was.
         """
         job = self._even_if_full(lambda: self._mark(id, state, error))
@@ -156,19 +157,19 @@ class Store:
         """Keep one of a job's pictures, whole or not at all; the first one kept stays, however often it comes again.
 
         Raises:
-            StoreError: there is no such job, or it has no such picture.
+            JobNotFound: there is no such job, or it has no such picture.
             StoreFull: there is no room; nothing was kept.
         """
         from sfumato.pipelines.keepsake import save_picture
 
         job = self.job(id)
         if job is None or not 0 <= picture < job.count:
-            raise StoreError(f"There is no job {id!r:.50} with a picture {picture}.")
+            raise JobNotFound(f"There is no job {id!r:.50} with a picture {picture}.")
         told = discreet_recipe(recipe) if job.private else dict(recipe)
         file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told))
         if self.job(id) is None:  # forgotten meanwhile
             self._pictures.clear(id)
-            raise StoreError(f"The job {id} was forgotten.")
+            raise JobNotFound(f"The job {id} was forgotten.")
         return file
 
     def kept(self, id: str) -> list[int]:
@@ -277,7 +278,7 @@ class Store:
     def _known(self, database: sqlite3.Connection, id: str) -> Job:
         row = database.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
         if row is None:
-            raise StoreError(f"There is no job {id!r:.50}.")
+            raise JobNotFound(f"There is no job {id!r:.50}.")
         return self._job(row)
 
     def _require_next(self, job: Job, state: str) -> None:

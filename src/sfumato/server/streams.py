@@ -57,5 +57,5 @@ async def _beating(events: AsyncGenerator[str, None]) -> AsyncGenerator[str, Non
             following = asyncio.ensure_future(anext(events, None))
     finally:
         following.cancel()
-        with suppress(asyncio.CancelledError, Exception):
+        with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError, Exception):
             await following
