@@ -18,7 +18,7 @@ def describe(app: FastAPI) -> None:
             found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             for methods in found["paths"].values():
                 for told in methods.values():
-                    _leave_out(told["responses"])
+                    _correct(told["responses"])
             for name in UNSAID:
                 found["components"]["schemas"].pop(name, None)
             app.openapi_schema = found
@@ -27,8 +27,11 @@ def describe(app: FastAPI) -> None:
     app.openapi = described  # type: ignore[method-assign]
 
 
-def _leave_out(answers: dict[str, Any]) -> None:
-    """Leave FastAPI's 422 out; A1111's stays."""
-    schema = answers.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    if str(schema.get("$ref", "")).endswith(UNSAID):
-        del answers["422"]
+def _correct(answers: dict[str, Any]) -> None:
+    """Leave FastAPI's 422 out, A1111's stays; and errors are JSON, whatever else a call answers."""
+    for status in [status for status in answers if int(status) >= 400]:
+        content = [*answers[status].get("content", {}).values()]
+        if content and str(content[0].get("schema", {}).get("$ref", "")).endswith(UNSAID):
+            del answers[status]
+        elif content:
+            answers[status]["content"] = {"application/json": content[0]}
