@@ -90,8 +90,8 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     # the last that is added is the first that a request meets
     app.add_middleware(Bodies, most=engine.limits.body, patience=settings.patience)
     app.add_middleware(Hosts, settings=settings)
-    app.add_middleware(SecurityHeaders)
     app.add_middleware(Watching, serving=serving)
+    app.add_middleware(SecurityHeaders)
     return app
 
 
