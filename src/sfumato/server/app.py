@@ -30,6 +30,7 @@ from sfumato.server.openai import completions, images, models
 from sfumato.server.rates import Rates
 from sfumato.server.serving import Serving
 from sfumato.server.settings import Settings
+from sfumato.server.shapes import JobAsked
 from sfumato.server.watching import Watching
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     app.state.serving = serving
     for router in ROUTERS:
         app.include_router(router)
-    describe(app)
+    describe(app, JobAsked)
     for error in (RequestValidationError, ValidationError, HTTPException, SfumatoError):
         app.add_exception_handler(error, _answer)
     # the last that is added is the first that a request meets

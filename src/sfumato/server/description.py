@@ -6,12 +6,24 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
+PLACE = "#/components/schemas/"
 UNSAID = ("HTTPValidationError", "ValidationError")  # FastAPI's own words for what is not valid; ours are others
 
 
-def describe(app: FastAPI) -> None:
-    """Have an application describe itself without the answers that FastAPI adds and this server never gives."""
+def reference(shape: type[BaseModel]) -> dict[str, str]:
+    """Where the description of a shape stands, which `describe` puts there."""
+    return {"$ref": PLACE + shape.__name__}
+
+
+def describe(app: FastAPI, *shapes: type[BaseModel]) -> None:
+    """Have an application describe itself without the answers that FastAPI adds and this server never gives.
+
+    Args:
+        app: whose routes are all there.
+        shapes: that bodies are described by whose routes read them themselves.
+    """
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -19,8 +31,12 @@ def describe(app: FastAPI) -> None:
             for methods in found["paths"].values():
                 for told in methods.values():
                     _correct(told["responses"])
+            known = found["components"]["schemas"]
             for name in UNSAID:
-                found["components"]["schemas"].pop(name, None)
+                known.pop(name, None)
+            for shape in shapes:
+                schema = shape.model_json_schema(ref_template=PLACE + "{model}")
+                known |= {**schema.pop("$defs", {}), shape.__name__: schema}
             app.openapi_schema = found
         return app.openapi_schema
 
