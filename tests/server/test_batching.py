@@ -334,6 +334,36 @@ def test_workers_make_passes_beside_each_other_and_share_what_waits(passes):
     assert all_done([seated(shared, number, work) for number in range(2)]) == [4.0] * 2
 
 
+def test_who_does_not_sit_may_ask_too(passes):
+    other = twin(Halving(), passes(rows=16).ask)
+    with torch.inference_mode():
+        assert float(other(torch.full((1, 1), 8.0), HALF)) == 4.0
+
+
+def test_who_takes_long_between_two_looks_holds_up_no_pass(passes):
+    network, shared, done = Halving(), passes(rows=16, patience=0.01), threading.Event()
+    other = twin(network, shared.ask)
+
+    def work():
+        with torch.inference_mode():
+            return float(other(torch.full((1, 1), 8.0), HALF))
+
+    network.open.clear()
+    asking = seated(shared, 0, work)
+    network.begun.wait(60)
+    waiting = seated(shared, 1, work)
+    while not shared._room.asked:
+        time.sleep(0.001)
+    thinking = seated(shared, 2, lambda: done.wait(60))
+    network.open.set()
+    until = time.monotonic() + 60
+    while len(network.passes) < 2 and time.monotonic() < until:
+        time.sleep(0.001)
+    assert network.passes == [1, 1]
+    done.set()
+    assert all_done([asking, waiting, thinking]) == [4.0, 4.0, True]
+
+
 def test_nobody_is_passed_over_for_ever():
     waiting, last, served = ["a", "a", "a", "b", "c"], {}, []
     for turn in range(6):

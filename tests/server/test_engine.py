@@ -408,20 +408,22 @@ def test_speed_counts_the_time_in_which_there_is_work():
 def test_pictures_of_the_digits_are_kept_in_the_store_as_they_are_made_alone(tmp_path):
     pipeline = Pipeline.load("digits", "cpu")
     asked = [
-        pipeline.requests("a big three", seed=5, num_inference_steps=3, upsampler_steps=1)[0],
+        pipeline.requests("a handwritten three", seed=5, num_inference_steps=3, upsampler_steps=1)[0],
         pipeline.requests("seven", seed=9, num_inference_steps=2, solver="euler", guidance_scale=1.0)[0],
     ]
     with Store(tmp_path) as store:
         models = Models({"digits": ""}, "cpu", load=lambda _: pipeline)
         engine = Engine(models, store, sharing=Sharing(rows=8, seats=3))
         engine.start()
-        jobs = [engine.submit(ME, "digits", each, 2) for each in asked]
+        try:
+            jobs = [engine.submit(ME, "digits", each, 2) for each in asked]
+            within(lambda: all(store.job(job.id).is_finished for job in jobs), 300)
+        finally:
+            engine.stop()
         for each, job in zip(asked, jobs, strict=True):
-            within(lambda job=job: store.job(job.id).is_finished, 300)
             for number in range(2):
                 path = store.path(job.id, number)
                 recipe = read_recipe(path)
                 assert recipe["request"]["seed"] == each.seed + number
                 alone = np.asarray(pipeline.replay(recipe).pictures[0]).astype(int)
                 assert np.abs(np.asarray(Image.open(path)).astype(int) - alone).max() <= 1
-        engine.stop()
