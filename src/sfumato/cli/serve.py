@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,8 +87,12 @@ def _limits(given: list[str]) -> Limits:
     from sfumato.errors import RecipeError
     from sfumato.server.limits import Limits
 
-    known = {entry.name: type(entry.default) for entry in fields(Limits) if entry.name != "files"}
-    numbers = {}
+    known: dict[str, type[int | float]] = {
+        entry.name: float if isinstance(entry.default, float) else int
+        for entry in fields(Limits)
+        if entry.name != "files"
+    }
+    numbers: dict[str, Any] = {}
     for text in given:
         name, _, number = text.partition("=")
         try:
