@@ -1,7 +1,6 @@
 """What comes from outside is bounded and checked, whoever sends it."""
 
 import base64
-import http.client
 import io
 import json
 import socket
@@ -20,6 +19,7 @@ from sfumato.server.keys import Keys
 from sfumato.server.limits import Limits
 from sfumato.server.logs import log_to
 from sfumato.server.store import Store
+from sfumato.server.streams import EventStream
 
 ASK = {"prompt": "a"}
 JSON = {"content-type": "application/json"}
@@ -327,36 +327,27 @@ def test_who_leaves_while_the_server_stops_does_not(address, app, engine):
 
 def test_a_body_that_comes_too_slowly_is_given_up(engine, tmp_path):
     app = light_app(engine, tmp_path, patience=0.2, port=0)
-
-    def slow():
-        yield b'{"prompt"'
-        time.sleep(1)
-        yield b': "a"}'
-
-    with listening(app) as port:
-        client = http.client.HTTPConnection("127.0.0.1", port)
-        client.request("POST", "/jobs", slow(), {**JSON, "transfer-encoding": "chunked"}, encode_chunked=True)
-        assert client.getresponse().status == 408
-        client.close()
+    with listening(app) as port, connected(f"http://localhost:{port}") as client:
+        client.sendall(b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n")
+        client.sendall(b'content-type: application/json\r\n\r\n{"prompt"')
+        assert client.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_reader_that_takes_nothing_is_given_up(engine, tmp_path):
-    app = light_app(engine, tmp_path, patience=0.3, port=0)
+    app = light_app(engine, tmp_path, patience=0.2, port=0)
+    ended = threading.Event()
+
+    async def pieces():
+        while True:
+            yield "x" * 2**20
+
+    async def left():
+        ended.set()
 
     @app.get("/endless")
     async def endless():
-        from starlette.responses import StreamingResponse
+        return EventStream(pieces(), left)
 
-        async def pieces():
-            try:
-                while True:
-                    yield b"x" * 2**20
-            finally:
-                ended.set()
-
-        return StreamingResponse(pieces())
-
-    ended = threading.Event()
-    with listening(app) as port, socket.create_connection(("127.0.0.1", port)) as client:
+    with listening(app) as port, connected(f"http://localhost:{port}") as client:
         client.sendall(b"GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert ended.wait(20)
+        assert ended.wait(120)
