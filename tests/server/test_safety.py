@@ -73,6 +73,12 @@ def test_every_route_asks_for_the_key_but_those_that_say_nothing(client, keys, a
                 assert answer.status_code == 401, (method, path)
 
 
+def test_nothing_is_read_of_who_has_no_key(client, keys):
+    keys.new("me")
+    for path in ("/jobs", "/v1/images/generations", "/v1/images/edits", "/v1/completions", "/sdapi/v1/img2img"):
+        assert client.post(path, content=b"[" * 100_000, headers=JSON).status_code == 401
+
+
 def test_a_revoked_key_is_void_at_once(client, keys):
     headers = {"authorization": f"Bearer {keys.new('me')}"}
     keys.new("another")

@@ -19,6 +19,7 @@ from sfumato.server import docs_page, health, jobs_api
 from sfumato.server.a1111 import about, pictures
 from sfumato.server.bodies import Bodies
 from sfumato.server.description import describe
+from sfumato.server.doors import Doors
 from sfumato.server.errors import refusal_of
 from sfumato.server.headers import SecurityHeaders
 from sfumato.server.hosts import Hosts
@@ -90,6 +91,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
         app.add_exception_handler(error, _answer)
     # the last that is added is the first that a request meets
     app.add_middleware(Bodies, most=engine.limits.body, patience=settings.patience)
+    app.add_middleware(Doors, serving=serving)
     app.add_middleware(Hosts, settings=settings)
     app.add_middleware(Watching, serving=serving)
     app.add_middleware(SecurityHeaders)
