@@ -73,7 +73,11 @@ class Server:
                 os._exit(1)
 
     def __enter__(self):
-        until(lambda: answers(self.client, "/ready") == 200)
+        try:
+            until(lambda: answers(self.client, "/ready") == 200)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -133,21 +137,18 @@ def life(folder, chance, jobs):
     return accepted, unanswered
 
 
-def full_disk(folder, chance):
+def full_disk(client, ballast, chance):
     """Jobs before, while and after the disk was full, when the server says so and lives."""
-    ballast, accepted = folder / "ballast", {}
-    with Server(folder) as server:
-        accepted |= accepted_by(server.client, asked(chance))
-        wait_for(server.client, accepted)
+    accepted = accepted_by(client, asked(chance))
+    wait_for(client, accepted)
+    fill(ballast)
+    while more := accepted_by(client, asked(chance) | {"full": True}):  # what room there was in the database
+        accepted |= more
         fill(ballast)
-        while more := accepted_by(server.client, asked(chance) | {"full": True}):  # what room there was in the database
-            accepted |= more
-            fill(ballast)
-        assert server.client.get("/health").status_code == 200
-        ballast.unlink()
-        more = accepted_by(server.client, asked(chance))
-        assert more
-        wait_for(server.client, more)
+    assert client.get("/health").status_code == 200
+    ballast.unlink()
+    more = accepted_by(client, asked(chance))
+    assert more, "there is room again"
     return accepted | more
 
 
@@ -214,9 +215,9 @@ def run(folder, kills=2, jobs=6, filling=False):
         assert before.items() <= now.items(), "a picture that was kept was made again"
         before = now
         print(f"kill {number + 1}: {len(accepted)} jobs accepted, {len(now)} pictures kept", flush=True)
-    if filling:
-        accepted |= full_disk(folder, chance)
     with Server(folder) as server:
+        if filling:
+            accepted |= full_disk(server.client, folder / "ballast", chance)
         wait_for(server.client, accepted)
     assert before.items() <= kept(folder).items(), "a picture that was kept was made again"
     pictures = check(folder, accepted, unanswered)

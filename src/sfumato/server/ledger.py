@@ -18,16 +18,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id TEXT PRIMARY KEY,
             owner TEXT NOT NULL,
             model TEXT NOT NULL,
-            request TEXT NOT NULL,           -- JSON
-            words TEXT NOT NULL,             -- the prompts as they are searched; empty for private jobs
             count INTEGER NOT NULL,
             state TEXT NOT NULL,
             created REAL NOT NULL UNIQUE,    -- so that a page of the history ends at one job
             started REAL,
             finished REAL,
             error TEXT NOT NULL,
-            private INTEGER NOT NULL
-        ) WITHOUT ROWID""",
+            private INTEGER NOT NULL,
+            words TEXT NOT NULL,             -- the prompts as they are searched; empty for private jobs
+            request TEXT NOT NULL            -- JSON; last, so that a search need not read it
+        )""",
         "CREATE INDEX of_owner ON jobs (owner, created)",
         "CREATE INDEX unfinished ON jobs (created) WHERE finished IS NULL",
         """CREATE TABLE given (

@@ -88,8 +88,8 @@ class Store:
                 job = replace(job, created=_moment(database))
                 words = "" if private else searchable(told)
                 database.execute(
-                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, '', ?)",
-                    (job.id, owner, model, _json(told), words, count, job.state, job.created, private),
+                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, '', ?, ?, ?)",
+                    (job.id, owner, model, count, job.state, job.created, private, words, _json(told)),
                 )
                 database.executemany("INSERT INTO given VALUES (?, ?)", [(job.id, sha256) for sha256 in given])
         except BaseException:
