@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sfumato.cli.main import app
-from sfumato.cli.serve import _limits, _offered
+from sfumato.cli.serve import _limits, named_models
 from sfumato.errors import RecipeError
 from sfumato.server.keys import Keys
 
@@ -25,7 +25,7 @@ def test_a_key_is_shown_once_and_revoked(tmp_path):
 
 
 def test_models_are_offered_by_name():
-    assert _offered(["digits", "mine=models/mine", "models/other.safetensors"]) == {
+    assert named_models(["digits", "mine=models/mine", "models/other.safetensors"]) == {
         "digits": "digits",
         "mine": "models/mine",
         "other": "models/other.safetensors",
@@ -35,7 +35,7 @@ def test_models_are_offered_by_name():
 @pytest.mark.parametrize("models", [["a=b", "a=c"], ["=b"], ["a="], ["a/b=c"]])
 def test_names_that_are_none_or_taken_are_refused(models):
     with pytest.raises(RecipeError, match="--model"):
-        _offered(models)
+        named_models(models)
 
 
 def test_limits_are_numbers_by_name():

@@ -1,6 +1,7 @@
 """The interface is described as it is, and offline."""
 
 import json
+import re
 
 import pytest
 
@@ -22,10 +23,20 @@ def test_a_job_may_say_every_setting_of_a_request_but_the_servers_files(app):
 
     from sfumato.pipelines.request import Request
 
-    body = app.openapi()["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    told = body["properties"]
+    described = app.openapi()
+    body = described["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/JobAsked"}
+    told = described["components"]["schemas"]["JobAsked"]["properties"]
     assert set(told) == {entry.name for entry in fields(Request)} - {"control", "like"} | {"model", "count", "private"}
     assert "denoising steps" in told["num_inference_steps"]["description"]
+
+
+def test_all_that_is_referred_to_is_there(app):
+    described = app.openapi()
+    for place in re.findall(r'"\$ref": "([^"]+)"', json.dumps(described)):
+        found = described
+        for name in place.removeprefix("#/").split("/"):
+            found = found[name]
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])

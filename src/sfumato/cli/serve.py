@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,7 +48,7 @@ def serve(
     if new_key is not None or revoke_key is not None:
         _keys(settings, new_key, revoke_key)
         return
-    _run(settings, _offered(model or [USUAL_MODEL]), _limits(limit or []), device)
+    _run(settings, named_models(model or [USUAL_MODEL]), _limits(limit or []), device)
 
 
 def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
@@ -63,7 +63,7 @@ def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
         print(f"This is the key {new}; it is not shown again. {settings.keys} holds its hash.", file=sys.stderr)
 
 
-def _offered(models: list[str]) -> dict[str, str]:
+def named_models(models: list[str]) -> dict[str, str]:
     """The models by name: "NAME=PLACE", or the last part of a place as its name."""
     from sfumato.errors import RecipeError
 
@@ -87,8 +87,12 @@ def _limits(given: list[str]) -> Limits:
     from sfumato.errors import RecipeError
     from sfumato.server.limits import Limits
 
-    known = {entry.name: type(entry.default) for entry in fields(Limits) if entry.name != "files"}
-    numbers = {}
+    known: dict[str, type[int | float]] = {
+        entry.name: float if isinstance(entry.default, float) else int
+        for entry in fields(Limits)
+        if entry.name != "files"
+    }
+    numbers: dict[str, Any] = {}
     for text in given:
         name, _, number = text.partition("=")
         try:
@@ -99,7 +103,12 @@ def _limits(given: list[str]) -> Limits:
 
 
 def _run(settings: Settings, offered: dict[str, str], limits: Limits, device: str) -> None:
-    from sfumato.server.app import create_app
+    from sfumato.errors import RecipeError
+
+    try:
+        from sfumato.server.app import create_app
+    except ModuleNotFoundError as error:
+        raise RecipeError(f"The server needs {error.name}; install it with: pip install 'sfumato[serve]'") from None
     from sfumato.server.engine import Engine
     from sfumato.server.listening import listen
     from sfumato.server.logs import log_to

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
@@ -15,6 +15,7 @@ from sfumato.server.serving import Here, Owner
 
 router = APIRouter(tags=["server"])
 
+KINDS: dict[str, Any] = {kind: {} for kind in FORMATS.values()}
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -53,7 +54,7 @@ def metrics(here: Here, owner: Owner) -> Response:
 @router.get(
     "/pictures/{id}/{number}.{format}",
     response_class=FileResponse,
-    responses={403: answers()[403], 404: answers(404)[404], 200: {"content": {kind: {} for kind in FORMATS.values()}}},
+    responses={**{status: answers(404)[status] for status in (400, 403, 404)}, 200: {"content": KINDS}},
 )
 def linked(
     id: Id,

@@ -65,19 +65,25 @@ Here = Annotated[Serving, Depends(serving_of)]
 _bearer = HTTPBearer(auto_error=False, description="A key that `sfumato serve --new-key NAME` made.")
 
 
-def owner_of(http: Request, here: Here, _: Annotated[object, Depends(_bearer)] = None) -> str:
+def owner_by(here: Serving, authorization: str) -> str:
     """Who asks: the id of the key, or "local" where there are no keys.
 
     The key comes as `Authorization: Bearer KEY`, or as the password of HTTP's basic authentication.
     Raises Refusal 401.
     """
     if not here.keys.all() and here.settings.is_loopback:
-        http.state.owner = LOCAL
         return LOCAL
-    owner = here.keys.owner(secret) if (secret := _secret(http.headers.get("authorization", ""))) else None
+    secret = _secret(authorization)
+    owner = here.keys.owner(secret) if secret else None
     if owner is None:
         told = "This key is not one of the server's." if secret else "This server asks for a key, as a Bearer token."
         raise Refusal(401, told, None, "invalid_api_key", {"WWW-Authenticate": "Bearer"})
+    return owner
+
+
+def owner_of(http: Request, here: Here, _: Annotated[object, Depends(_bearer)] = None) -> str:
+    """Who asks, as `owner_by` says."""
+    owner = owner_by(here, http.headers.get("authorization", ""))
     http.state.owner = owner
     return owner
 
