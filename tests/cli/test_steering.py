@@ -19,6 +19,11 @@ def sfumato(*arguments):
     return done.stdout.split("\n")[:-1]
 
 
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 @pytest.fixture(scope="module")
 def seven(tmp_path_factory):
     """The file of a picture."""
@@ -48,14 +53,14 @@ def test_regions_and_an_extension_replay_again(seven, tmp_path):
     regions = ["--region", "zero@0,0,0.5,1", "--region", "one@0.5,0,1,1:0.5"]
     edits = ["--picture", seven, "--extend", "16,0,16,0"]
     (made,) = sfumato("generate", "seven", *QUICK, *regions, *edits, "--seed", 1, "--out", tmp_path, "-q")
-    assert Image.open(made).size == (96, 64)
+    assert pixels(made).shape == (64, 96, 3)
     assert sfumato("replay", made)[-1] == "the same pixels"
 
 
 def test_variations_lie_beside_the_picture(seven):
     files = sfumato("vary", seven, "-n", 2, "--amount", 0.2, "--seed", 5, "-q")
     assert [file.rsplit("-", 2)[1:] for file in files] == [["varied", "5.png"], ["varied", "6.png"]]
-    assert not np.array_equal(*(np.asarray(Image.open(file)) for file in files))
+    assert not np.array_equal(*map(pixels, files))
     assert sfumato("replay", files[0])[-1] == "the same pixels"
 
 
@@ -63,7 +68,7 @@ def test_a_strip_is_a_sheet_with_its_single_pictures(tmp_path):
     sheet = tmp_path / "strip.png"
     asked = ["zero", "one", "--frames", 3, "--seed", 1, *QUICK, "-o", sheet, "--keep", tmp_path / "single", "-q"]
     assert sfumato("strip", *asked) == [str(sheet)]
-    assert Image.open(sheet).size == (3 * 64 + 4, 64)
+    assert pixels(sheet).shape == (64, 3 * 64 + 4, 3)
     assert len(list((tmp_path / "single").glob("*.png"))) == 3
     assert sfumato("replay", sheet)[-1] == "the same pixels"
     with pytest.raises(PromptError, match=r"saved as .png or .gif"):
@@ -73,5 +78,5 @@ def test_a_strip_is_a_sheet_with_its_single_pictures(tmp_path):
 def test_a_picture_is_made_larger_and_again(seven, tmp_path):
     large = tmp_path / "large.png"
     assert sfumato("upscale", seven, "--factor", 2, "--model", "digits", "--steps", 1, "-o", large) == [str(large)]
-    assert Image.open(large).size == (128, 128)
+    assert pixels(large).shape == (128, 128, 3)
     assert sfumato("replay", large)[-1] == "the same pixels"

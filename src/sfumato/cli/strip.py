@@ -24,6 +24,7 @@ def strip(
     ] = None,
     moving: Annotated[bool, typer.Option("--moving", help="A moving PNG in the place of a sheet.")] = False,
     keep: Annotated[Path | None, typer.Option(help="A folder for the single pictures, each with its recipe.")] = None,
+    mix_how: Annotated[str, typer.Option(help="How prompts are mixed: spherical, linear or branches.")] = "spherical",
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How strongly the prompts steer, 1 is not.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for both.")] = None,
@@ -45,7 +46,7 @@ def strip(
     settings = {"num_inference_steps": steps, "guidance_scale": guidance, "width": width, "height": height}
     with Progress(quiet) as progress, warnings_told():
         pipeline = Pipeline.load(model, device)
-        requests = requests_of(pipeline, prompts, frames, seed or [secrets.randbits(32)], **settings)
+        requests = requests_of(pipeline, prompts, frames, seed or [secrets.randbits(32)], mix_how, **settings)
         made = [follow(pipeline, [request], [], progress) for request in requests]
         result = Result([one.pictures[0] for one in made], [one.recipes[0] for one in made])
         if keep is not None:

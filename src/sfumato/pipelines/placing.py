@@ -50,5 +50,6 @@ def in_place(branches: Denoise, regions: Sequence[Region], around: Float[Tensor,
     """The branches of regions, the first of a batch, each of which sees itself alone in the first of the steps."""
     height, width = around.shape[-2:]
     masks = torch.stack([mask_of(region.box, height, width)[None] for region in regions])
+    masks = (masks >= 0.5).double()  # two noises that fade into one another would be less than one
     last = levels[min(len(levels) - 1, math.ceil(ALONE * (len(levels) - 1)))]
     return alone_at_first(branches, masks, around, Span(math.inf, depth(last).item() * NEARLY).holds)

@@ -14,7 +14,7 @@ from sfumato.checkpoints.files import write
 from sfumato.data.pictures import grid
 from sfumato.errors import PromptError
 from sfumato.pipelines.keepsake import chunks_of, save_picture
-from sfumato.pipelines.request import MOST_PROMPTS, VARYING, Request
+from sfumato.pipelines.request import MIXTURES, MOST_PROMPTS, VARYING, Request
 
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
@@ -26,18 +26,24 @@ End = TypeVar("End", str, int)
 
 
 def strip(
-    pipeline: Pipeline, prompts: str | Sequence[str], frames: int, seeds: Sequence[int], **settings: Any
+    pipeline: Pipeline,
+    prompts: str | Sequence[str],
+    frames: int,
+    seeds: Sequence[int],
+    mix_how: str = MIXTURES[0],
+    **settings: Any,
 ) -> list[Request]:
     """The requests of a strip, evenly spread from the first prompt and seed to the last of each.
 
-    Between two prompts their text states are mixed, between two seeds their noise; both on great circles, so that what
-    lies between is as a text, and as noise, should be (Shoemake 1985). At the ends are the prompts' and seeds' own
-    pictures.
+    Between two seeds their noise is mixed on the great circle, so that what lies between is noise as it should be
+    (Shoemake 1985), and between two prompts their text states likewise, or what `mix_how` says. At the ends are the
+    prompts' and seeds' own pictures.
 
     Args:
         pipeline: that will make them.
         prompts, seeds: at least one of each, and at least two of one.
         frames: how many, at least as many as there are prompts or seeds.
+        mix_how: a name in `sfumato.pipelines.request.MIXTURES`.
         settings: the other fields of a `Request`.
 
     Raises:
@@ -51,20 +57,20 @@ def strip(
         raise PromptError(f"A strip takes at most {MOST_PROMPTS} prompts and seeds, not {longest}.")
     if not isinstance(count, int) or not longest <= count <= MOST_FRAMES:
         raise PromptError(f"frames is a whole number from {longest} (the ends) to {MOST_FRAMES}, not {count!r:.100}.")
-    idle = sorted({"mix", "mix_how", *VARYING} & set(settings))
+    idle = sorted({"mix", *VARYING} & set(settings))
     if idle:
         raise PromptError(f"A strip mixes prompts and noise itself: leave {', '.join(idle)} out.")
     (first,) = pipeline.requests(prompts[0], 1, seeds[0], **settings)
     ways = [(_between(prompts, place, count - 1), _between(seeds, place, count - 1)) for place in range(count)]
-    return [_frame(first, prompt, seed) for prompt, seed in ways]
+    return [_frame(first, prompt, seed, mix_how) for prompt, seed in ways]
 
 
-def _frame(plan: Request, prompt: tuple[str, str, float], seed: tuple[int, int, float]) -> Request:
+def _frame(plan: Request, prompt: tuple[str, str, float], seed: tuple[int, int, float], mix_how: str) -> Request:
     one, other, share = prompt
     mix = ((other, share),) if share and one != other else ()
     own, others, amount = seed
     turned = bool(amount) and own != others
-    plan = replace(plan, prompt=one, mix=mix, mix_how="spherical", seed=own)
+    plan = replace(plan, prompt=one, mix=mix, mix_how=mix_how if mix else MIXTURES[0], seed=own)
     return replace(plan, variation=amount, variation_seed=others) if turned else plan
 
 
