@@ -1,11 +1,13 @@
 """Pictures that grow, and that keep what is to stay."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import tiny_models
 from sfumato.errors import PromptError
 from sfumato.pipelines.canvas import canvas_of
 from sfumato.pipelines.request import Request
@@ -112,3 +114,15 @@ def test_a_wrong_edit_is_refused_by_name(settings, said):
 def test_an_extension_to_a_size_that_the_model_does_not_make_is_refused(pipeline):
     with pytest.raises(PromptError, match=r"width of what is extended 69 is not a multiple of 8 pixels.*try 72"):
         pipeline("seven", picture=photo(), extend=(5, 0, 0, 0))
+
+
+def test_a_model_that_sees_masks_makes_room_too(tmp_path):
+    folder = tmp_path / "inpaint"
+    folder.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tiny_models.inpaint(folder).save_pretrained(folder)
+        ours = Pipeline.load(folder, device="cpu")
+        made = ours("a cat", seed=1, picture=photo(24, 24), extend=(8, 0, 0, 0), num_inference_steps=2).pictures[0]
+    assert made.size == (32, 24)
+    assert np.array_equal(np.asarray(made)[:, 10:], np.asarray(photo(24, 24))[:, 2:])

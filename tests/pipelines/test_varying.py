@@ -53,7 +53,7 @@ def test_a_picture_that_was_made_here_is_varied_by_its_recipe(pipeline, tmp_path
     ]
     assert requests == variations(pipeline, made.recipes[0], 2, 0.1, 4)
     assert requests[0] == variations(pipeline, requests[1], 1, 0.1, 4)[0]
-    result = pipeline.variations(made.recipes[0], 1, 0.1, 4)
+    result = pipeline.variations(made, 1, 0.1, 4)
     assert 0 < difference(result.pictures[0], made.pictures[0]) < 20
 
 

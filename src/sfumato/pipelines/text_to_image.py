@@ -140,9 +140,10 @@ class Pipeline:
         return Result(last.pictures(), [self.recipe(request) for request in requests])
 
     def variations(
-        self, varied: Varied, count: int = 4, amount: float = 0.3, seed: int | None = None, **settings: Any
+        self, varied: Varied | Result, count: int = 4, amount: float = 0.3, seed: int | None = None, **settings: Any
     ) -> Result:
         """Pictures like one that is there; `sfumato.pipelines.varying.variations` says what may be given, and how."""
+        varied = varied.recipes[0] if isinstance(varied, Result) else varied
         return self.made(variations(self, varied, count, amount, seed, **settings))
 
     def strip(
