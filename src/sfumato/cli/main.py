@@ -19,8 +19,11 @@ from sfumato.cli.replay import replay
 from sfumato.cli.report import report
 from sfumato.cli.restore import restore
 from sfumato.cli.serve import serve
+from sfumato.cli.strip import strip
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
+from sfumato.cli.upscale import upscale
+from sfumato.cli.vary import vary
 from sfumato.cli.write import write
 from sfumato.errors import SfumatoError
 
@@ -31,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-MAKING = (generate, write, imagine, caption, restore, replay)
+MAKING = (generate, vary, strip, upscale, restore, replay, write, imagine, caption)
 for command in (*MAKING, train, evaluate, report, tune_steps, export, info, serve):
     app.command()(command)
 app.add_typer(data_app, name="data")

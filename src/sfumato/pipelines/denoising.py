@@ -30,6 +30,7 @@ from sfumato.errors import PromptError
 from sfumato.pipelines.attached import Attached
 from sfumato.pipelines.condition import Condition, mixed, together
 from sfumato.pipelines.looking import look
+from sfumato.pipelines.placing import in_place, with_regions
 from sfumato.pipelines.request import Request
 
 MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024)
@@ -65,6 +66,7 @@ def asked_for(
     likeness: Callable[[Tensor], Float[Tensor, " b"]] | None = None,
     pictures_a_pass: int | None = None,
     attached: Attached | None = None,
+    around: Float[Tensor, "b c h w"] | None = None,
 ) -> Denoise:
     """The Denoise of a request, made anew for every sampling run: its mixture of prompts, guided in its way.
 
@@ -76,15 +78,22 @@ def asked_for(
         levels: the timetable of the run.
         likeness: for guidance by CLIP, the log probability that clean latents (b, ...) show their prompts.
         attached: what is attached to the U-Net.
+        around: noise, of the size of what is denoised, for what regions see around them; needed where there are any.
 
     Raises:
         PromptError: a prompt of several branches is to be mixed with others.
     """
     condition, _ = branches[0]
     parts, shares = _mixture(branches, encode, plan)
+    if around is not None:
+        parts, shares = with_regions(parts, shares, encode, plan.regions, around.shape[-2:])
     whole = bool(torch.as_tensor(sum(shares) - 1).abs().max() < 1e-9)
 
     def denoiser(said: list[Condition], *, away: bool = False, blind: bool = False) -> Denoise:
+        branches = branches_of(said, away=away, blind=blind)
+        return branches if around is None else in_place(branches, plan.regions, around, levels)
+
+    def branches_of(said: list[Condition], *, away: bool = False, blind: bool = False) -> Denoise:
         said = [*said, condition.saying(encode(plan.negative_prompt, True))] if away else said
         network = _network(unet, said, pictures_a_pass, blind=blind, attached=attached, away=away)
         if attached is None:

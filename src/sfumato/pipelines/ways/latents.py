@@ -20,20 +20,20 @@ from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.solvers.consistency import with_boundary
-from sfumato.diffusion.steering import keeping
 from sfumato.errors import CheckpointError, PromptError
 from sfumato.networks.flux import FluxTransformer
 from sfumato.networks.unet import UNet
 from sfumato.pipelines.attachments import Attachments
 from sfumato.pipelines.autoencoding import pictures_of
-from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
+from sfumato.pipelines.beginning import begun, kept, looking, pictured, sees
 from sfumato.pipelines.changing import changing
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
+from sfumato.pipelines.editing import EDITING
 from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.looking import guides_itself
 from sfumato.pipelines.model import Model
-from sfumato.pipelines.request import GUIDED, Request
+from sfumato.pipelines.request import GUIDED, VARYING, Request
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -45,8 +45,8 @@ class Latents:
 
     takes: frozenset[str] = frozenset(
         {
-            "solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip",
-            "control", "like", "tiles", *GUIDED,
+            "solver", "eta", "spacing", "times", "prompt_syntax", "clip_skip", "control", "like", "tiles",
+            "regions", *GUIDED, *EDITING, *VARYING,
         }
     )  # fmt: skip
 
@@ -139,14 +139,14 @@ class Latents:
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
         method, size = plan.method, (batch.height // self.factor, batch.width // self.factor)
         levels = levels_of(model, settled(model, plan), size)
-        fresh = noise(torch.empty(len(batch.seeds), self.channels, *size, device=model.device))
+        fresh = batch.beginning(noise)(torch.empty(len(batch.seeds), self.channels, *size, device=model.device))
         begins = plan.picture is not None and sees(model) not in ("small", "latents")
         clean = pictured(model, plan, batch.width, batch.height) if begins else None
         start, levels = begun(clean, plan, levels, fresh)
         route = method.route(levels)
         denoise = self.steered(branches, batch, route, levels)
-        if plan.mask is not None and clean is not None and not sees(model):
-            denoise = keeping(denoise, clean, reduced(plan.mask.marks(batch.width, batch.height), clean))
+        if clean is not None and (plan.mask or plan.extend) and not sees(model):
+            denoise = kept(denoise, clean, plan, batch.width, batch.height)
         return sample(denoise, start, route, noise, method.step)
 
     def steered(self, branches: Branches, batch: Batch, levels: Level, steps: Level | None = None) -> Denoise:
@@ -166,7 +166,7 @@ class Latents:
 
         def asked(unet: nn.Module, said: Branches, step: int) -> Denoise:
             encode = partial(self._said_alone, batch, step)
-            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached)
+            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached, around)
             return (
                 with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
             )
@@ -181,7 +181,7 @@ class Latents:
             return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
 
         attached = self.attachments.attached(plan, batch.width, batch.height, levels)
-        low = per_sample_noise(batch.seeds, "small")
+        low, around = per_sample_noise(batch.seeds, "small"), self._around(batch) if plan.regions else None
         seen = looking(model, branches[0][0], plan, batch.width, batch.height, low)
         if guides_itself(model.unet):
             seen, plan = self._told(seen, plan)
@@ -190,6 +190,12 @@ class Latents:
         starts = [start for start in self._starts(batch) if start < len(steps) - 1]
         return changing(said_at, starts, steps) if len(starts) > 1 else said_at(0)
 
+    def _around(self, batch: Batch) -> Float[Tensor, "b c h w"]:
+        """Noise for what regions see around them."""
+        size = (batch.height // self.factor, batch.width // self.factor)
+        empty = torch.empty(len(batch.seeds), self.channels, *size, device=self.model.device)
+        return per_sample_noise(batch.seeds, "regions")(empty)
+
     def _said_alone(self, batch: Batch, step: int, text: str, negative: bool) -> Condition:
         """What a text besides the prompts says to one sample."""
         reading = replace(batch.plan.reading, step=step)
@@ -197,7 +203,7 @@ class Latents:
 
     def _starts(self, batch: Batch) -> list[int]:
         """The steps, from 0, at which one of the texts begins to say something else."""
-        reading, others = batch.plan.reading, (batch.plan.negative_prompt, *(text for text, _ in batch.plan.mix))
+        reading, others = batch.plan.reading, (batch.plan.negative_prompt, *batch.plan.texts_beside)
         starts = [*map(reading.starts, batch.prompts), *(reading.starts(text, negative=True) for text in others)]
         return sorted({start for each in starts for start in each})
 
