@@ -10,7 +10,7 @@ MOST_WORDS = 20  # in one search
 
 NUMBERS = (
     *("seed", "num_inference_steps", "guidance_scale", "solver", "eta", "width", "height", "upsampler_steps"),
-    *("guidance", "guidance_rescale", "clip_skip", "tiles", "pull"),
+    *("guidance", "guidance_rescale", "clip_skip", "tiles", "pull", "variation", "variation_seed"),
 )
 """The settings that tell nothing of what was asked for. A list of what stays: a setting unknown here goes."""
 
@@ -28,7 +28,8 @@ def discreet_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def searchable(request: Mapping[str, Any]) -> str:
     """The prompts of a request as they are searched."""
     mixed = [text for text, _ in request.get("mix") or ()]
-    return folded("\n".join([request.get("prompt") or "", request.get("typed") or "", *mixed]))
+    placed = [region["prompt"] for region in request.get("regions") or ()]
+    return folded("\n".join([request.get("prompt") or "", request.get("typed") or "", *mixed, *placed]))
 
 
 def sought(search: str) -> list[str]:

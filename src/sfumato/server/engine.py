@@ -16,8 +16,8 @@ from math import prod
 import torch
 
 from sfumato.devices import choose_device
-from sfumato.errors import JobNotFound, PromptError, QueueFull, SfumatoError, StorageError
-from sfumato.pipelines.request import LARGEST_SEED, Request
+from sfumato.errors import JobNotFound, QueueFull, SfumatoError, StorageError
+from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.pipelines.ways.way import Painting
 from sfumato.server.batching.passes import Passes, Sitting, Stopped, is_out_of_memory
@@ -137,8 +137,7 @@ class Engine:
             StoreFull: the disk is full.
         """
         self.limits.require(request, count)
-        if request.seed + count - 1 > LARGEST_SEED:
-            raise PromptError(f"The seeds of {count} pictures end at {LARGEST_SEED}: begin with a smaller one.")
+        request.following(count - 1)  # or its seeds end too late
         self._require_possible(self.models.pipeline(model), request)
         with self._change:
             self._require_room(owner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class Job:
         """
         from sfumato.pipelines.request import Request
 
-        first = Request.from_dict(self.request)
-        return replace(first, seed=first.seed + picture)
+        return Request.from_dict(self.request).following(picture)
 
 
 @dataclass(frozen=True)

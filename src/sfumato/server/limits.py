@@ -58,9 +58,7 @@ class Limits:
         written = sum(map(len, request.texts))
         if written > self.prompt:
             raise PromptError(f"The texts have {written} characters; here there may be {self.prompt}.")
-        heard = sum(
-            len(request.reading.branches(text)) for text in (request.prompt, *(text for text, _ in request.mix))
-        )
+        heard = sum(len(request.reading.branches(text)) for text in (request.prompt, *request.texts_beside))
         if heard > self.branches:
             raise PromptError(f"The prompt has {heard} branches; here there may be {self.branches}.")
         if not self.files:

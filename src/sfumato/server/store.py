@@ -77,7 +77,7 @@ class Store:
         """
         if count < 1:
             raise PromptError(f"count is a whole number from 1, not {count}.")
-        replace(request, seed=request.seed + count - 1)  # refuses what is too large
+        request.following(count - 1)  # refuses seeds that are too large
         told = json.loads(json.dumps(request.to_dict()))
         job = Job(new_id(), owner, model, self._given.pointed(told), count, "queued", 0.0, private=private)
         given = {one.sha256: one for one in enclosed(request)}

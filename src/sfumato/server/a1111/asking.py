@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ def settings_of(asked: Txt2Img, options: Mapping[str, object], takes: frozenset[
         "eta": asked.eta if solver in FREE else None,
         "prompt_syntax": SYNTAX,
         "clip_skip": skip if skip != 1 else None,
+        **_varied(asked),
     }
     return {
         "prompt": asked.prompt or "",
@@ -50,6 +52,14 @@ def settings_of(asked: Txt2Img, options: Mapping[str, object], takes: frozenset[
         "height": asked.height,
         **{name: value for name, value in optional.items() if name in takes},
     }
+
+
+def _varied(asked: Txt2Img) -> dict[str, Any]:
+    """The noise of another seed mixed in."""
+    if not asked.subseed_strength:
+        return {}
+    seed = secrets.randbits(32) if asked.subseed in (None, -1) else asked.subseed
+    return {"variation": asked.subseed_strength, "variation_seed": seed}
 
 
 def begun(asked: Img2Img) -> dict[str, Any]:
@@ -75,7 +85,6 @@ def _fitted(asked: Img2Img, picture: Image.Image) -> Image.Image:
 def _require_done_here(asked: Txt2Img) -> None:
     refused = {
         "styles": asked.styles,
-        "subseed_strength": asked.subseed_strength,
         "restore_faces": asked.restore_faces,
         "tiling": asked.tiling,
         "s_churn": asked.s_churn,

@@ -20,12 +20,11 @@ PARAMETERS = "parameters"  # the text chunk that A1111's users look at
 VERSION = f"sfumato {__version__}"
 
 
-def infotext(request: Mapping[str, Any], seed: int, width: int, height: int, model: str) -> str:
+def infotext(request: Mapping[str, Any], width: int, height: int, model: str) -> str:
     """The text of one picture.
 
     Args:
         request: its settings, as `Request.to_dict()`.
-        seed: its own.
         width, height: of the picture.
         model: its name.
     """
@@ -36,7 +35,9 @@ def infotext(request: Mapping[str, Any], seed: int, width: int, height: int, mod
         "Sampler": sampler_of(str(request.get("solver"))),
         "Schedule type": label,
         "CFG scale": request.get("guidance_scale"),
-        "Seed": seed,
+        "Seed": request.get("seed"),
+        "Variation seed": request.get("variation_seed"),
+        "Variation seed strength": request.get("variation") or None,
         "Size": f"{width}x{height}",
         "Model": model,
         "Denoising strength": request.get("strength"),
@@ -92,7 +93,7 @@ def read(content: bytes) -> tuple[str, dict[str, Any]]:
     request = recipe.get("request")
     text = known.get(PARAMETERS, "")
     if not text and isinstance(request, dict):
-        text = infotext(request, request.get("seed", 0), *size, Path(str(recipe.get("model", ""))).name)
+        text = infotext(request, *size, Path(str(recipe.get("model", ""))).name)
     return text[:LARGEST_RECIPE], recipe
 
 

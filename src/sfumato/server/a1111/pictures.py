@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from sfumato.pipelines.request import Request as PictureRequest
 from sfumato.server.a1111.about import chosen, named
 from sfumato.server.a1111.asking import NAMES, begun, settings_of
 from sfumato.server.a1111.board import Work
@@ -89,9 +90,8 @@ async def _made(asked: Txt2Img, given: dict[str, Any], http: Request, here: Serv
 
 def _answer(here: Serving, asked: Txt2Img, agreed: Asked, work: Work, paths: list[Path]) -> Made:
     job, private = work.job, work.job.private
-    seeds = [agreed.request.seed + number for number in range(job.count)]
-    request = agreed.request.to_dict()
-    texts = [infotext(request, seed, agreed.width, agreed.height, job.model) for seed in seeds]
+    every = [agreed.request.following(number) for number in range(job.count)]
+    texts = [infotext(one.to_dict(), agreed.width, agreed.height, job.model) for one in every]
     contents = [with_infotext(path, None if private else text) for path, text in zip(paths, texts, strict=False)]
     if not contents and (unfinished := _preview(work)):
         contents = [unfinished]
@@ -101,11 +101,12 @@ def _answer(here: Serving, asked: Txt2Img, agreed: Asked, work: Work, paths: lis
         first = []
     images = [base64.b64encode(content).decode() for content in contents] if asked.send_images is not False else []
     parameters = asked.model_dump(exclude={"init_images", "mask", "override_settings", "alwayson_scripts"})
-    return Made(images=[*images, *first], parameters=parameters, info=json.dumps(_info(agreed, seeds, texts)))
+    return Made(images=[*images, *first], parameters=parameters, info=json.dumps(_info(agreed, every, texts)))
 
 
-def _info(agreed: Asked, seeds: list[int], texts: list[str]) -> dict[str, Any]:
-    request = agreed.request
+def _info(agreed: Asked, every: list[PictureRequest], texts: list[str]) -> dict[str, Any]:
+    request, seeds = agreed.request, [one.seed for one in every]
+    subseeds = [one.seed if one.variation_seed is None else one.variation_seed for one in every]
     return {
         "prompt": request.prompt,
         "all_prompts": [request.prompt] * len(seeds),
@@ -113,9 +114,9 @@ def _info(agreed: Asked, seeds: list[int], texts: list[str]) -> dict[str, Any]:
         "all_negative_prompts": [request.negative_prompt] * len(seeds),
         "seed": seeds[0],
         "all_seeds": seeds,
-        "subseed": seeds[0],
-        "all_subseeds": seeds,
-        "subseed_strength": 0,
+        "subseed": subseeds[0],
+        "all_subseeds": subseeds,
+        "subseed_strength": request.variation,
         "width": agreed.width,
         "height": agreed.height,
         "sampler_name": sampler_of(request.solver),

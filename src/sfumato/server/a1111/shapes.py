@@ -26,7 +26,8 @@ class Txt2Img(Shape):
     negative_prompt: str | None = ""
     styles: list[str] | None = None
     seed: int | None = Field(-1, ge=-1, lt=2**63, description="-1 is a random one.")
-    subseed_strength: float | None = 0
+    subseed: int | None = Field(-1, ge=-1, lt=2**63, description="-1 is a random one.")
+    subseed_strength: float | None = Field(0, ge=0, le=1, description="How much of the subseed's noise is mixed in.")
     sampler_name: str | None = Field(None, description="One of /sdapi/v1/samplers.")
     sampler_index: str | None = Field(None, description="The same, from old clients.")
     scheduler: str | None = Field(None, description="One of /sdapi/v1/schedulers.")
