@@ -62,4 +62,3 @@ class Bar(ui.element):
         percent = round(100 * min(max(share, 0), 1))
         self.props(f"aria-valuenow={percent}")
         self._drawn.style(f"width: {percent}%")
-
