@@ -13,6 +13,7 @@ from nicegui import app, ui
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
+    from sfumato.server.keys import Keys
     from sfumato.server.models import Models
     from sfumato.server.store import Store
 
@@ -29,13 +30,13 @@ class Studio:
     Attributes:
         engine: makes the pictures.
         folder: where the studio keeps what it remembers of browsers.
-        owner_of: tells whose a key is, None where it is nobody's; None where no keys are asked for.
+        keys: who may use it; nobody is asked for a key while there are none.
         roots: folders within which a person may choose one to train on.
     """
 
     engine: Engine
     folder: Path
-    owner_of: Callable[[str], str | None] | None = None
+    keys: Keys
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
 
     @property
@@ -50,8 +51,16 @@ class Studio:
 
     @property
     def owner(self) -> str:
-        """Who looks at the page; on a page or in a request of one alone."""
-        return LOCAL if self.owner_of is None else app.storage.user.get("owner", "")
+        """Who looks at the page, "" for somebody unknown; on a page or in a request of one alone."""
+        known = {key.id for key in self.keys.all()}
+        if not known:
+            return LOCAL
+        shown = app.storage.user.get("owner", "")
+        return shown if shown in known else ""
+
+    def owner_of(self, key: str) -> str | None:
+        """Whose a key is; None when it is no key."""
+        return self.keys.owner(key)
 
     @property
     def model(self) -> str:
