@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 from hashlib import sha256
 from types import SimpleNamespace
@@ -135,3 +136,11 @@ class LightEngine:
             tell(Event(job.id, "picture", number))
         self.store.mark(job.id, "done")
         tell(Event(job.id, "done"))
+
+
+def done(engine, request, count=1, owner="local"):
+    """A job that is submitted and finished."""
+    job = engine.submit(owner, "light", request, count)
+    while not (now := engine.store.job(job.id)).is_finished:
+        time.sleep(0.01)
+    return now

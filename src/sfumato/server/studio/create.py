@@ -81,7 +81,7 @@ class Create:
         """Make pictures near some."""
 
         def ask() -> list[tuple[Request, int]]:
-            return [(request, 1) for request in near([picture.request for picture in pictures], amount)]
+            return [(request, 1) for request in near(pictures, amount)]
 
         async def again() -> None:
             await self.vary(pictures, amount)
