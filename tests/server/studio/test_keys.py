@@ -3,6 +3,7 @@
 import httpx
 from nicegui import ui
 
+from light_studio import done
 from sfumato.pipelines.request import Request
 
 LONG = 100
@@ -10,10 +11,7 @@ KEYS = {"a-key": "ada", "another": "ben"}
 
 
 def make(engine, owner):
-    job = engine.submit(owner, "light", Request("a secret cat"))
-    while engine.store.job(job.id).state != "done":
-        pass
-    return job
+    return done(engine, Request("a secret cat"), owner=owner)
 
 
 def test_without_a_key_there_is_only_the_door(stroll, engine):

@@ -5,22 +5,15 @@ import io
 import pytest
 from PIL import Image
 
-from light_studio import LightKeys
+from light_studio import LightKeys, done
 from sfumato.pipelines.request import Request
 from sfumato.server.studio.pictures import SMALL, named
 from sfumato.server.studio.studio import Studio
 
-
-def done(engine, request, owner="local"):
-    job = engine.submit(owner, "light", request)
-    while engine.store.job(job.id).state != "done":
-        pass
-    return job
+NAMES = ["", "/", "x/0", "{id}", "{id}/", "{id}/1", "{id}/-1", "{id}/²", "{id}/" + "9" * 50, "../{id}/0"]
 
 
-@pytest.mark.parametrize(
-    "name", ["", "/", "x/0", "{id}", "{id}/", "{id}/1", "{id}/-1", "{id}/²", "{id}/" + "9" * 50, "../{id}/0"]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_is_none_leads_nowhere(engine, tmp_path, name):
     job = done(engine, Request("a cat"))
     studio = Studio(engine, tmp_path, LightKeys({}))
