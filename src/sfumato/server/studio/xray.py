@@ -119,7 +119,7 @@ class Xray:
             self._idle()
 
     def _wanted(self) -> Wanted:
-        """What the fields ask for: a picture of the history keeps its other settings. PromptError says what is wrong."""
+        """What the fields ask for; a picture of the history keeps its other settings. PromptError for what is wrong."""
         prompt = (self._prompt.value or "").strip()
         if not prompt:
             raise PromptError("Say in a few words what the picture shows.")
