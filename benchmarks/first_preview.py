@@ -2,10 +2,10 @@
 
     python benchmarks/first_preview.py [--model scenes] [--repeats 3] [--threads 2] [--at-most 15]
 
-Each time a fresh process, a fresh store and a fresh browser (Chromium by Playwright, which must be installed). The words
-are typed as soon as there is a field for them. Told are the moments, in seconds from the start: the server answers, the
-page can be typed into, the first preview is on the page, the picture is finished. Ends with 1 if the median of the
-previews comes later than `--at-most`.
+Each time a fresh process, a fresh store and a fresh browser (Chromium by Playwright, which must be installed). The
+words are typed as soon as there is a field for them. Told are the moments, in seconds from the start: the server
+answers, the page can be typed into, the first preview is on the page, the picture is finished. Ends with 1 if the
+median of the previews comes later than `--at-most`.
 """
 
 import argparse
