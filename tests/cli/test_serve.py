@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sfumato.cli.main import app
-from sfumato.cli.serve import _offered
+from sfumato.cli.serve import offered
 from sfumato.errors import RecipeError
 from sfumato.server.keys import Keys
 
@@ -24,8 +24,8 @@ def test_a_key_is_shown_once_and_revoked(tmp_path):
     assert keys.all() == ()
 
 
-def test_models_are_offered_by_name():
-    assert _offered(["digits", "mine=models/mine", "models/other.safetensors"]) == {
+def test_models_areoffered_by_name():
+    assert offered(["digits", "mine=models/mine", "models/other.safetensors"]) == {
         "digits": "digits",
         "mine": "models/mine",
         "other": "models/other.safetensors",
@@ -35,7 +35,7 @@ def test_models_are_offered_by_name():
 @pytest.mark.parametrize("models", [["a=b", "a=c"], ["=b"], ["a="], ["a/b=c"]])
 def test_names_that_are_none_or_taken_are_refused(models):
     with pytest.raises(RecipeError, match="--model"):
-        _offered(models)
+        offered(models)
 
 
 def test_the_server_makes_pictures_until_it_is_asked_to_end(tmp_path):
