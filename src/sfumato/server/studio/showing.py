@@ -12,6 +12,7 @@ from nicegui import ui
 
 from sfumato.errors import SfumatoError
 from sfumato.server.studio.controls import button, words
+from sfumato.server.studio.enlarging import Enlarging
 from sfumato.server.studio.pictures import Picture
 from sfumato.server.studio.studio import Studio
 
@@ -61,16 +62,17 @@ class Showing(ui.dialog):
             with ui.element("div").classes("told"):
                 words("h2", picture.prompt)
                 _facts(picture)
-                self._deeds(picture)
+                self._deeds(picture, image)
                 _recipe(picture)
         self.open()
 
-    def _deeds(self, picture: Picture) -> None:
+    def _deeds(self, picture: Picture, image: ui.element) -> None:
         with ui.element("div").classes("row"):
             button("More like this", lambda: self._leave(self._vary, picture), "main")
             button("Same settings", lambda: self._leave(self._again, picture))
         with ui.element("div").classes("row links"):
             ways_on(picture)
+            Enlarging(self._studio, picture, image)
             self._deletion(picture)
 
     def _deletion(self, picture: Picture) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Depends, HTTPException
 from nicegui import app, ui
 
+from sfumato.server.studio.tray import Tray
+
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
@@ -32,12 +34,14 @@ class Studio:
         folder: where the studio keeps what it remembers of browsers.
         keys: who may use it; nobody is asked for a key while there are none.
         roots: folders within which a person may choose one to train on.
+        tray: what was made besides the pictures of the store.
     """
 
     engine: Engine
     folder: Path
     keys: Keys
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
+    tray: Tray = field(default_factory=Tray)
 
     @property
     def models(self) -> Models:

@@ -21,9 +21,8 @@ MOST_SEEDS = 5
 
 
 def attach(studio: Studio) -> None:
-    """Define the page, and the route that serves what it shows."""
+    """Define the page."""
     looks = Looks(studio)
-    looks.attach()
 
     @studio.page("/xray", "X-ray")
     async def xray(picture: str = "") -> None:
