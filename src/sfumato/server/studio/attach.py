@@ -39,6 +39,7 @@ def attach(app: FastAPI, engine: Engine, settings: Settings) -> Studio:
     ui.run_with(
         app,
         title="sfumato",
+        language="en-US",
         dark=None,
         tailwind=False,
         storage_secret=_secret(studio.folder),
