@@ -23,6 +23,7 @@ TOLD = {
     "solver": "Solver",
     "negative_prompt": "Not to be seen",
     "strength": "Strength",
+    "variation": "Variation",
 }
 """What of a request is told in words; the whole recipe is below."""
 
@@ -121,10 +122,11 @@ def _facts(picture: Picture) -> None:
 
 def _told(picture: Picture) -> Iterator[tuple[str, str]]:
     yield "Model", picture.job.model
-    request = {**picture.job.request, "seed": int(picture.job.request.get("seed", 0)) + picture.number}
+    asked = picture.job.request
+    known = {**asked, "seed": int(asked.get("seed", 0)) + picture.number, "variation": asked.get("variation") or None}
     for name, label in TOLD.items():
-        if request.get(name) not in (None, ""):
-            value = request[name]
+        value = known.get(name)
+        if value is not None and value != "":
             yield label, f"{value:g}" if isinstance(value, float) else str(value)
     yield "Made", time.strftime("%-d %B %Y, %H:%M", time.localtime(picture.job.created))
 
