@@ -3,13 +3,13 @@
 import threading
 import time
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import uvicorn
 from fastapi import FastAPI
 from nicegui import Client
 from nicegui.testing.general import nicegui_reset_globals
 
+from sfumato.server.settings import Settings
 from sfumato.server.studio.attach import attach
 
 
@@ -18,7 +18,7 @@ def served(engine, folder):
     """The address of the studio behind a socket."""
     with nicegui_reset_globals():
         app = FastAPI()
-        attach(app, engine, SimpleNamespace(store=folder, keys=folder / "keys.json"))
+        attach(app, engine, Settings(folder))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

@@ -34,7 +34,7 @@ def attach(app: FastAPI, engine: Engine, settings: Settings) -> Studio:
         engine: makes the pictures.
         settings: what the server was told; keys are asked for where there are some.
     """
-    studio = Studio(engine, settings.store / "studio", Keys(settings.keys))
+    studio = Studio(engine, settings.store / "studio", Keys(settings.keys), private=settings.private)
     furnish(studio)
     ui.run_with(
         app,

@@ -34,6 +34,7 @@ class Studio:
         folder: where the studio keeps what it remembers of browsers.
         keys: who may use it; nobody is asked for a key while there are none.
         roots: folders within which a person may choose one to train on.
+        private: whether the words of every job are forgotten once it is finished.
         tray: what was made besides the pictures of the store.
     """
 
@@ -41,6 +42,7 @@ class Studio:
     folder: Path
     keys: Keys
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
+    private: bool = False
     tray: Tray = field(default_factory=Tray)
 
     @property
