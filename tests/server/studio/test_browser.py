@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromiu
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
 FLAGS += [f"--disable-{name}" for name in ("quic", "background-networking", "component-update", "sync")]
 PATIENCE = 60_000  # milliseconds, for machines that have other things to do
+SETTLED = "() => !document.querySelector('[class*=-enter-active], [class*=-enter-from]')"  # dialogs fade in
 SEEN = ("serious", "critical")
 
 
@@ -103,6 +104,7 @@ def test_arrows_go_through_the_history_and_enter_opens_a_picture(tab, engine):
     tab.keyboard.press("Home")
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("heading", name="a walk")).to_be_visible(timeout=PATIENCE)
+    tab.wait_for_function(SETTLED, timeout=PATIENCE)
     assert not violations(tab, ".q-dialog")
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("heading", name="a walk")).to_be_hidden(timeout=PATIENCE)
