@@ -4,7 +4,7 @@ import asyncio
 
 from nicegui import ui
 
-from light_studio import done, fill
+from light_studio import done, fill, unfold
 from sfumato.pipelines.request import Request
 from sfumato.server.studio.form import OWN
 from sfumato.server.studio.tile import Tile
@@ -64,6 +64,7 @@ def test_where_everything_is_private_so_is_what_is_made_here(stroll, engine):
 def test_the_fields_become_settings_of_the_request(stroll, engine):
     async def walk(person):
         await person.open("/")
+        unfold(person)
         for label, value in {
             "Pictures": 3, "Seed": "18446744073", "Steps": 2, "Guidance": 2.5, "Width": 96, "Height": 64,
             "Solver": "euler", "Not to be seen": "dogs",
@@ -83,6 +84,7 @@ def test_the_fields_become_settings_of_the_request(stroll, engine):
 def test_what_is_wrong_is_told_beside_the_words(stroll, engine):
     async def walk(person):
         await person.open("/")
+        unfold(person)
         a_button(person, "Make").click()
         await person.should_see("Say in a few words", retries=LONG)
         fill(person, "Width", 70)
@@ -146,6 +148,7 @@ def test_what_is_being_made_is_there_again_after_a_reload(stroll, engine):
 def test_the_better_ones_are_picked_and_refined(stroll, engine):
     async def walk(person):
         await person.open("/")
+        unfold(person)
         fill(person, "Pictures", 3)
         await ask(person, "a red cat")
         await person.should_see("3 pictures finished.", retries=LONG)
