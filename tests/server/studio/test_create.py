@@ -22,6 +22,16 @@ async def ask(person, text):
     a_button(person, "Make").click()
 
 
+async def thumbs(person, count):
+    for _ in range(LONG):
+        with person:
+            shown = [e for e in person.find(kind=ui.element).elements if "thumb" in e.classes]
+        if len(shown) == count:
+            return sorted(shown, key=lambda one: one.id)
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{len(shown)} pictures, not {count}")
+
+
 def test_words_and_a_press_make_a_picture_that_is_kept(stroll, engine):
     async def walk(person):
         await person.open("/")
@@ -173,15 +183,6 @@ def test_everything_made_is_found_again_by_its_words_and_can_be_deleted(stroll, 
     for prompt in ("a red cat", "a blue dog"):
         done(engine, Request(prompt), 2)
 
-    async def thumbs(person, count):
-        for _ in range(LONG):
-            with person:
-                shown = [e for e in person.find(kind=ui.element).elements if "thumb" in e.classes]
-            if len(shown) == count:
-                return sorted(shown, key=lambda one: one.id)
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"{len(shown)} pictures, not {count}")
-
     async def walk(person):
         await person.open("/")
         await thumbs(person, 4)
@@ -196,6 +197,21 @@ def test_everything_made_is_found_again_by_its_words_and_can_be_deleted(stroll, 
         a_button(person, "Yes, delete").click()
         await person.should_see("Nothing with these words.", retries=LONG)
         assert [job.request["prompt"] for job in engine.store.jobs()] == ["a red cat"]
+
+    stroll(walk)
+
+
+def test_older_ones_come_when_they_are_asked_for(stroll, engine, monkeypatch):
+    monkeypatch.setattr("sfumato.server.studio.history.PAGE", 2)
+    for seed in range(3):
+        done(engine, Request("a cat", seed=seed))
+
+    async def walk(person):
+        await person.open("/")
+        await thumbs(person, 2)
+        a_button(person, "Older ones").click()
+        await thumbs(person, 3)
+        await person.should_not_see("Older ones")
 
     stroll(walk)
 
