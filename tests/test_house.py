@@ -22,7 +22,8 @@ FLOORS = {
     "pipelines": {"data", "networks", "diffusion", "checkpoints"},
     "training": {"data", "networks", "diffusion", "checkpoints", "pipelines"},
     "evaluation": {"data", "networks", "diffusion", "checkpoints", "pipelines"},
-    "cli": {"data", "networks", "diffusion", "checkpoints", "pipelines", "training", "evaluation"},
+    "server": {"data", "networks", "diffusion", "checkpoints", "pipelines", "training", "evaluation"},
+    "cli": {"data", "networks", "diffusion", "checkpoints", "pipelines", "training", "evaluation", "server"},
 }
 CELLAR = {"errors", "seeds", "devices", "progress", "__version__"}
 

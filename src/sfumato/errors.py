@@ -39,3 +39,11 @@ class StorageError(SfumatoError, OSError):
     """A file could not be written: a full disk, a missing permission. Earlier files are intact."""
 
     exit_code = 74  # EX_IOERR
+
+
+class StoreError(SfumatoError, RuntimeError):
+    """The store of a server's jobs cannot be used so: another process has it, it is damaged, there is no such job."""
+
+
+class StoreFull(StorageError):
+    """The disk of the store is full: nothing was accepted or half-written; it goes on when there is room again."""

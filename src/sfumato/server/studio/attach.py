@@ -1,0 +1,63 @@
+"""The studio's pages as a part of the server's application."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from nicegui import app as pages
+from nicegui import ui
+from nicegui.storage import Storage
+
+from sfumato.server.studio import create, edit, train, xray
+from sfumato.server.studio.layout import STATIC, STATIC_URL
+from sfumato.server.studio.studio import Studio
+
+if TYPE_CHECKING:
+    from sfumato.server.engine import Engine
+
+PLACES = (create, edit, xray, train)
+"""Modules with a function `attach(studio)` that defines their pages."""
+
+
+def attach(app: FastAPI, engine: Engine, folder: Path, **settings: object) -> Studio:
+    """Add the studio to an application: what it has no route for goes to the pages.
+
+    Args:
+        app: whose own routes come first.
+        engine: makes the pictures.
+        folder: where the studio keeps what it remembers of browsers; made where it is not there.
+        settings: the other fields of `Studio`.
+    """
+    studio = Studio(engine, folder, **settings)  # type: ignore[arg-type]
+    furnish(studio)
+    ui.run_with(
+        app,
+        title="sfumato",
+        dark=None,
+        tailwind=False,
+        storage_secret=_secret(folder),
+        show_welcome_message=False,
+        reconnect_timeout=30,
+    )
+    return studio
+
+
+def furnish(studio: Studio) -> None:
+    """Define the pages and what they load, without an application around them."""
+    studio.folder.mkdir(parents=True, exist_ok=True)
+    Storage.path = studio.folder
+    pages.add_static_files(STATIC_URL, STATIC, max_cache_age=3600)
+    for place in PLACES:
+        place.attach(studio)
+
+
+def _secret(folder: Path) -> str:
+    """What cookies are signed with; kept, so that a browser is known again after a restart."""
+    file = folder / "secret"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(32))
+    return file.read_text()

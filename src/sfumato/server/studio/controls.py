@@ -1,0 +1,64 @@
+"""Buttons, fields and bars as all pages have them: quiet, labelled, reachable by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nicegui import ui
+
+KINDS = ("main", "plain", "quiet")
+
+
+def button(text: str, press: Callable[..., Any], kind: str = "plain", label: str | None = None) -> ui.button:
+    """A button of one of `KINDS`: what the page is for, what else can be done, or a mere link.
+
+    `label` is what a screen reader says where the text alone is not clear.
+    """
+    made = ui.button(text, on_click=press, color=None).props("unelevated no-caps :ripple=false").classes(kind)
+    if label:
+        made.props["aria-label"] = label
+    return made
+
+
+def number(label: str, least: float, most: float, hint: str = "", step: float = 1) -> ui.number:
+    """A number that may be left empty, with `hint` in its place: what happens then. Its width is its own."""
+    with field(label):
+        made = ui.number(min=least, max=most, step=step, placeholder=hint).props("outlined dense")
+    made.props["aria-label"] = label
+    return made
+
+
+def choice(label: str, names: list[str] | dict[Any, str], value: Any) -> ui.select:
+    """One of several."""
+    with field(label):
+        made = ui.select(names, value=value).props("outlined dense options-dense")
+    made.props["aria-label"] = label
+    return made
+
+
+@contextmanager
+def field(label: str) -> Iterator[None]:
+    """A label above what is built inside, which says the label itself to screen readers."""
+    with ui.element("div").classes("field"):
+        ui.label(label).classes("label").props("aria-hidden=true")
+        yield
+
+
+class Bar(ui.element):
+    """How far something is, 0 to 1, drawn and told."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__("div")
+        self.classes("bar").props("role=progressbar aria-valuemin=0 aria-valuemax=100")
+        self.props["aria-label"] = label
+        with self:
+            self._drawn = ui.element("div")
+        self.show(0)
+
+    def show(self, share: float) -> None:
+        """Move to a share of the whole."""
+        percent = round(100 * min(max(share, 0), 1))
+        self.props(f"aria-valuenow={percent}")
+        self._drawn.style(f"width: {percent}%")

@@ -1,0 +1,77 @@
+"""What all the pages share: the engine that makes pictures, its store, and who is asking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Depends, HTTPException
+from nicegui import app, ui
+
+if TYPE_CHECKING:
+    from sfumato.pipelines.text_to_image import Pipeline
+    from sfumato.server.engine import Engine
+    from sfumato.server.models import Models
+    from sfumato.server.store import Store
+
+LOCAL = "local"  # whose pictures these are where no keys are asked for
+ENTRANCE = "/enter"
+
+Page = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What the pages work with.
+
+    Attributes:
+        engine: makes the pictures.
+        folder: where the studio keeps what it remembers of browsers.
+        owner_of: tells whose a key is, None where it is nobody's; None where no keys are asked for.
+        roots: folders within which a person may choose one to train on.
+    """
+
+    engine: Engine
+    folder: Path
+    owner_of: Callable[[str], str | None] | None = None
+    roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
+
+    @property
+    def models(self) -> Models:
+        """The models on offer."""
+        return self.engine.models
+
+    @property
+    def store(self) -> Store:
+        """Everything that was made."""
+        return self.engine.store
+
+    @property
+    def owner(self) -> str:
+        """Who looks at the page; on a page or in a request of one alone."""
+        return LOCAL if self.owner_of is None else app.storage.user.get("owner", "")
+
+    @property
+    def model(self) -> str:
+        """The name of the model that this browser chose last, or the default."""
+        chosen = app.storage.user.get("model")
+        return chosen if chosen in self.models.names() else self.models.default
+
+    def choose(self, model: str) -> None:
+        """Remember a model for this browser."""
+        app.storage.user["model"] = model
+
+    def pipeline(self) -> Pipeline:
+        """The chosen model, loaded. The first time takes seconds: call it off the event loop with its name."""
+        return self.models.pipeline(self.model)
+
+    def page(self, path: str, title: str) -> Callable[[Page], Page]:
+        """A page of the studio, for those who may see it; decorates the function that builds it."""
+        return ui.page(path, title=f"{title} · sfumato", dependencies=[Depends(self.admit)])
+
+    def admit(self) -> None:
+        """Send who has not shown a key to the entrance; a dependency of every route."""
+        if not self.owner:
+            raise HTTPException(303, "Show a key first.", {"Location": ENTRANCE})
