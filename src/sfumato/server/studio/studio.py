@@ -31,12 +31,16 @@ class Studio:
         folder: where the studio keeps what it remembers of browsers.
         owner_of: tells whose a key is, None where it is nobody's; None where no keys are asked for.
         roots: folders within which a person may choose one to train on.
+        trained: the folder in which models are trained.
+        trains_with_keys: whether people with keys may train too; without keys whoever sees the page may.
     """
 
     engine: Engine
     folder: Path
     owner_of: Callable[[str], str | None] | None = None
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
+    trained: Path = field(default_factory=lambda: Path.cwd() / "models")
+    trains_with_keys: bool = False
 
     @property
     def models(self) -> Models:
@@ -58,6 +62,11 @@ class Studio:
         """The name of the model that this browser chose last, or the default."""
         chosen = app.storage.user.get("model")
         return chosen if chosen in self.models.names() else self.models.default
+
+    @property
+    def trains(self) -> bool:
+        """Whether models may be trained from the page: it reads folders and takes the whole machine."""
+        return self.owner_of is None or self.trains_with_keys
 
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""

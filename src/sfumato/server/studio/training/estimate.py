@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sfumato.errors import TrainingError
 from sfumato.server.studio.training.asked import Asked
-
-MOST_OUTPUT = 64 * 1024  # bytes of a message
-PATIENCE = 20.0  # seconds until a process that was asked to stop is killed
+from sfumato.server.studio.training.process import output_of
 
 
 @dataclass(frozen=True)
@@ -58,22 +53,7 @@ async def estimate(asked: Asked, folder: Path) -> Estimate:
 
     Raises TrainingError with what the process said when it failed.
     """
-    process = await asyncio.create_subprocess_exec(
-        *asked.command(folder, "--estimate", "--json"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        told, said = await process.communicate()
-    except asyncio.CancelledError:
-        await _end(process)
-        raise
-    if process.returncode != 0:
-        last = said[-MOST_OUTPUT:].decode(errors="replace").strip()
-        raise TrainingError(last or killed(process.returncode))
-    return read(json.loads(told))
+    return read(json.loads(await output_of(asked.command(folder, "--estimate", "--json"))))
 
 
 def read(told: dict[str, Any]) -> Estimate:
@@ -88,24 +68,6 @@ def read(told: dict[str, Any]) -> Estimate:
         free=told["free_memory"],
         disk=told["free_disk"],
     )
-
-
-def killed(code: int | None) -> str:
-    """What to say of a process that ended without a word."""
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"It was ended by {name}." + (" There may be too little memory for it." if name == "SIGKILL" else "")
-    return f"It ended with code {code}."
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            await asyncio.wait_for(process.wait(), PATIENCE)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 def clock(seconds: float) -> str:

@@ -12,7 +12,6 @@ from sfumato.errors import DataError
 BUILT_IN = {"digits": "handwritten digits, built in", "scenes": "composed scenes, built in"}
 """Data that lie in no folder."""
 
-MODELS = "models"  # the folder of models made here, in the first of the roots
 MOST_FILES = 300_000  # in a folder to train on, with those around and below
 MOST_TOLD = 40  # folders told of as completions
 
@@ -25,14 +24,11 @@ class Places:
 
     Attributes:
         roots: folders that may be chosen, with all below them but hidden ones.
+        models: the folder in which models are made.
     """
 
     roots: tuple[Path, ...]
-
-    @property
-    def models(self) -> Path:
-        """The folder in which models are made."""
-        return self.roots[0].resolve() / MODELS
+    models: Path
 
     def data(self, text: str) -> str:
         """What a training is told of data typed by a person: a built-in name, or the full path of a folder or tar.

@@ -15,8 +15,8 @@ from typing import IO, Literal
 from sfumato.checkpoints.files import write_json
 from sfumato.errors import TrainingError
 from sfumato.server.studio.training.asked import Asked
-from sfumato.server.studio.training.estimate import killed
 from sfumato.server.studio.training.places import Places
+from sfumato.server.studio.training.process import killed
 
 RUN = "run"  # of a model folder: everything but the model
 ASKED, LOG, LOCK = "asked.json", "said.log", "trains.lock"
@@ -25,6 +25,7 @@ MOST_LISTED = 100
 INTERRUPTED = 130  # exit code of a training that a person stopped
 
 State = Literal["running", "stopping", "stopped", "failed", "done"]
+STATES_THAT_RUN: tuple[State, ...] = ("running", "stopping")
 
 
 class Training:
