@@ -11,15 +11,15 @@ from nicegui import app as pages
 from nicegui import ui
 from nicegui.storage import Storage
 
-from sfumato.server.studio import create, edit, train, xray
+from sfumato.server.studio import create, edit, pictures, train, xray
 from sfumato.server.studio.layout import STATIC, STATIC_URL
 from sfumato.server.studio.studio import Studio
 
 if TYPE_CHECKING:
     from sfumato.server.engine import Engine
 
-PLACES = (create, edit, xray, train)
-"""Modules with a function `attach(studio)` that defines their pages."""
+ROUTES = (pictures, create, edit, xray, train)
+"""Modules with a function `attach(studio)` that defines what they answer."""
 
 
 def attach(app: FastAPI, engine: Engine, folder: Path, **settings: object) -> Studio:
@@ -50,7 +50,7 @@ def furnish(studio: Studio) -> None:
     studio.folder.mkdir(parents=True, exist_ok=True)
     Storage.path = studio.folder
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=3600)
-    for place in PLACES:
+    for place in ROUTES:
         place.attach(studio)
 
 

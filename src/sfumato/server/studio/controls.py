@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
 
 KINDS = ("main", "plain", "quiet")
 
@@ -20,6 +21,11 @@ def button(text: str, press: Callable[..., Any], kind: str = "plain", label: str
     if label:
         made.props["aria-label"] = label
     return made
+
+
+def words(tag: str, text: str) -> TextElement:
+    """A plain element of HTML with a text: a heading, a paragraph, a summary."""
+    return TextElement(tag=tag, text=text)
 
 
 def number(label: str, least: float, most: float, hint: str = "", step: float = 1) -> ui.number:

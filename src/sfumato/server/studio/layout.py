@@ -9,11 +9,12 @@ from pathlib import Path
 from nicegui import ui
 
 from sfumato import __version__
+from sfumato.server.studio.controls import words
 from sfumato.server.studio.studio import Studio
 
 PLACES = (("Create", "/"), ("Edit", "/edit"), ("X-ray", "/xray"), ("Train", "/train"))
 STATIC = Path(__file__).parent / "static"
-STATIC_URL = "/_studio"
+STATIC_URL = "/_studio/static"
 
 COLOURS = {"system": None, "light": False, "dark": True}
 """What the switch in the header goes through; what Quasar calls its dark mode."""
@@ -47,14 +48,13 @@ def page(studio: Studio, title: str) -> Iterator[None]:
             _colours(colours)
     header.move(target_index=0)
     ui.skip_link("Skip to the page", target=client.content)
-    with ui.element("h1").classes("unseen"):
-        ui.html(title, sanitize=False, tag="span")
+    words("h1", title).classes("unseen")
     yield
 
 
 def heading(text: str, level: int = 2) -> ui.element:
     """A heading that is one for screen readers too."""
-    return ui.html(_escaped(text), sanitize=False, tag=f"h{level}")
+    return words(f"h{level}", text)
 
 
 def _ways(title: str) -> None:
@@ -93,15 +93,12 @@ def _colours(chosen: str) -> None:
         ui.run_javascript(f"sfumato.colours({now[0]!r})")
 
     with ui.element("button").classes("plain colours").on("click", turn).props("type=button"):
-        ui.html('<span class="unseen">Colours: </span>', sanitize=False, tag="span")
-        told = ui.label(chosen)
+        words("span", "◐ ").props("aria-hidden=true")
+        words("span", "Colours: ").classes("unseen")
+        told = words("span", chosen)
 
 
 def _chosen_colours() -> str:
     request = ui.context.client.request
     chosen = request.cookies.get(COOKIE, "system") if request else "system"
     return chosen if chosen in COLOURS else "system"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -16,3 +16,22 @@ const sfumato = {
     return Object.fromEntries(mine.map(([name, value]) => [name.slice(here.length), JSON.parse(value)]));
   },
 };
+
+// Escape presses what is marked for it, unless a dialog or a menu takes it; arrows walk through a grid of buttons
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector(".q-dialog, .q-menu")) {
+    [...document.querySelectorAll('[data-key="Escape"]')].find((button) => button.checkVisibility())?.click();
+  }
+  const grid = event.target.closest?.("[data-arrows]");
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: "row", ArrowUp: "-row", Home: "first", End: "last" }[event.key];
+  if (!grid || step === undefined) return;
+  const buttons = [...grid.querySelectorAll("button")];
+  const columns = buttons.filter((button) => button.offsetTop === buttons[0].offsetTop).length;
+  const here = buttons.indexOf(event.target);
+  const places = { row: here + columns, "-row": here - columns, first: 0, last: buttons.length - 1 };
+  const next = buttons[places[step] ?? here + step];
+  if (next) {
+    event.preventDefault();
+    next.focus();
+  }
+});
