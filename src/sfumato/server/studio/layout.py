@@ -52,6 +52,11 @@ def page(studio: Studio, title: str) -> Iterator[None]:
     yield
 
 
+def look(name: str) -> None:
+    """Load a style sheet of one page's own, besides that of all pages."""
+    ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/{name}.css?{__version__}">')
+
+
 def heading(text: str, level: int = 2) -> ui.element:
     """A heading that is one for screen readers too."""
     return words(f"h{level}", text)

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from sfumato.errors import DataError
 from sfumato.server.studio.controls import button
-from sfumato.server.studio.layout import heading, page
+from sfumato.server.studio.layout import heading, look, page
 from sfumato.server.studio.studio import Studio
 from sfumato.server.studio.training.closer import PAGE, folder_of
 from sfumato.server.studio.training.data_panel import DataPanel
@@ -36,6 +36,7 @@ def attach(studio: Studio) -> None:
 
     @studio.page("/train", "Train")
     def train(model: str = "") -> None:
+        look("train")
         with page(studio, "Train"):
             if studio.trains:
                 Train(studio, trainings, places, checks).begin(model)

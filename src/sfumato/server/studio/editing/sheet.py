@@ -26,7 +26,11 @@ WAYS: dict[Way, str] = {
 }
 """What is to change, as the page calls it."""
 
+TAKEN: dict[Way, str] = {"all": "strength", "part": "mask", "around": "extend", "places": "regions"}
+"""The setting of a request without which a way cannot be gone."""
+
 LONGEST = 4  # times the shorter side; a longer picture is cropped
+AROUND = (128, 128, 128)  # what is not there yet
 SHOWN = 1024  # pixels of the longer side in the browser
 
 
@@ -37,6 +41,8 @@ class Sheet:
     Attributes:
         size: width and height in pixels, as the model paints them.
         unit: sides are multiples of so many pixels.
+        model: the name of the model that paints.
+        takes: the settings that it follows.
         picture: of this size; None for an empty sheet.
         way: what is to change.
         strength: how much of a picture changes, above 0 to 1.
@@ -47,6 +53,8 @@ class Sheet:
 
     size: tuple[int, int]
     unit: int
+    model: str
+    takes: frozenset[str]
     picture: Image.Image | None = None
     way: Way = "all"
     strength: float = 0.6
@@ -56,11 +64,14 @@ class Sheet:
 
     def __post_init__(self) -> None:
         self.mask = Mask(self.size)
+        if self.way not in self.ways and self.ways:
+            self.way = self.ways[0]
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """What can be done: on an empty sheet things are placed."""
-        return tuple(WAYS) if self.picture else ("places",)
+        """What can be done with this model: on an empty sheet things are placed."""
+        ways: tuple[Way, ...] = tuple(WAYS) if self.picture else ("places",)
+        return tuple(way for way in ways if TAKEN[way] in self.takes)
 
     @property
     def whole(self) -> tuple[int, int]:
@@ -73,6 +84,15 @@ class Sheet:
         sides = list(self.extend)
         sides[side] = round(max(0.0, pixels or 0.0) / self.unit) * self.unit
         self.extend = tuple(sides)  # type: ignore[assignment]
+
+    @property
+    def before(self) -> Image.Image | None:
+        """The picture where it will be in what is made; None on an empty sheet."""
+        if self.picture is None or self.whole == self.size:
+            return self.picture
+        around = Image.new("RGB", self.whole, AROUND)
+        around.paste(self.picture, self.extend[:2])
+        return around
 
     def settings(self) -> dict[str, Any]:
         """What is asked for besides the words, as `Pipeline.requests` takes it. PromptError says what is missing."""
@@ -99,17 +119,17 @@ class Sheet:
         return {"regions": self.boxes.regions(), **below, **size}
 
 
-def empty(pipeline: Pipeline) -> Sheet:
+def empty(pipeline: Pipeline, model: str) -> Sheet:
     """A sheet without a picture, of the size that the model was trained for."""
     side = pipeline.final_size
-    return Sheet((side, side), unit_of(pipeline), way="places")
+    return Sheet((side, side), unit_of(pipeline), model, pipeline.way.takes, way="places")
 
 
-def laid_down(picture: Image.Image, pipeline: Pipeline) -> Sheet:
+def laid_down(picture: Image.Image, pipeline: Pipeline, model: str) -> Sheet:
     """A sheet with a picture, brought to the size at which the model paints: its shorter side is the model's own."""
     size = fitting(picture.size, pipeline.final_size, None if pipeline.way.unit is None else unit_of(pipeline))
     fitted = picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-    return Sheet(size, unit_of(pipeline), fitted.convert("RGB"))
+    return Sheet(size, unit_of(pipeline), model, pipeline.way.takes, fitted.convert("RGB"))
 
 
 def fitting(size: tuple[int, int], side: int, unit: int | None) -> tuple[int, int]:
