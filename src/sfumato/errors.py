@@ -47,3 +47,19 @@ class StoreError(SfumatoError, RuntimeError):
 
 class StoreFull(StorageError):
     """The disk of the store is full: nothing was accepted or half-written; it goes on when there is room again."""
+
+
+class ModelNotFound(SfumatoError, LookupError):
+    """A model that the server does not offer; the message names those that it does."""
+
+
+class JobNotFound(SfumatoError, LookupError):
+    """There is no such job, or no longer."""
+
+
+class QueueFull(SfumatoError, RuntimeError):
+    """The server has as much to do as it accepts; `retry_after` is in how many seconds there should be room."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

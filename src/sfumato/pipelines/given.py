@@ -60,15 +60,20 @@ class Given:
         object.__setattr__(given, "_content", content)
         return given
 
-    def open(self) -> Image.Image:
-        """The picture, upright and in RGB; PromptError when the file is gone, another one, or no picture."""
-        content = getattr(self, "_content", None)
+    def content(self) -> bytes:
+        """The bytes of the file; PromptError when it is gone or another one."""
+        content: bytes | None = getattr(self, "_content", None)
         if content is None:
             if not self.path:
                 raise PromptError("This recipe was made with a picture that was in no file; it cannot be made again.")
             content = _read(Path(self.path))
             if hashlib.sha256(content).hexdigest() != self.sha256:
                 raise PromptError(f"{self.path} is not the picture that the recipe was made with; it has changed.")
+        return content
+
+    def open(self) -> Image.Image:
+        """The picture, upright and in RGB; PromptError when the file is gone, another one, or no picture."""
+        content = self.content()
         try:
             return open_picture(content)
         except PictureError as error:

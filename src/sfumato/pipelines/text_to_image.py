@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -184,6 +185,16 @@ class Pipeline:
         """The request with all that its picture depends on besides the model."""
         request = settled(self.model, request)
         return self.way.attachments.identified(request) if isinstance(self.way, Latents) else request
+
+    def over(self, parts: Mapping[str, Any]) -> Pipeline:
+        """The same with other networks, of the same classes, by the names of the model's; a picture a pass.
+
+        On which device their weights are is then for others to see to.
+        """
+        other = copy(self)
+        other.model, other.pictures_a_pass, other._offloading = replace(self.model, parts=parts), 1, None
+        other.way = way_of(other.model)
+        return other
 
     @property
     def _fingerprint(self) -> str:

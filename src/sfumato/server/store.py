@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+import sqlite3
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sfumato.server.job import Job
+from sfumato.errors import PromptError, StoreError
+from sfumato.server.discretion import discreet, discreet_recipe, searchable, sought
+from sfumato.server.enclosures import Enclosures, enclosed
+from sfumato.server.files import flush, writing
+from sfumato.server.job import FINISHED, TRANSITIONS, Job, is_id, new_id
+from sfumato.server.ledger import Ledger
+from sfumato.server.lock import Lock
+from sfumato.server.shelf import Shelf
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -15,6 +27,7 @@ if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
 
 MOST_LISTED = 500  # jobs in one answer
+TICK = 1e-6  # seconds; the least between two jobs, so that no two have the same moment
 
 
 class Store:
@@ -30,8 +43,24 @@ class Store:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        raise NotImplementedError
+        self.folder = Path(folder).absolute()
+        workbench, pictures, given = (self.folder / name for name in ("partial", "pictures", "given"))
+        with writing(self.folder):
+            for folder in (self.folder, workbench, pictures, given):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for nobody else's eyes: prompts are in it
+            self._lock = Lock(self.folder / "lock")
+        self._pictures, self._given = Shelf(pictures, workbench), Enclosures(given, workbench)
+        try:
+            with writing(self.folder):
+                for leftover in workbench.iterdir():  # of a process that was killed
+                    leftover.unlink()
+            self._ledger = Ledger(self.folder / "jobs.sqlite")
+            flush(self.folder)
+            with suppress(PermissionError):  # what is around it may be another's
+                flush(self.folder.parent)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def add(self, owner: str, model: str, request: Request, count: int = 1, private: bool = False) -> Job:
         """Accept a job; when this returns, it survives a kill and a power cut. Pictures given are copied in.
@@ -40,11 +69,33 @@ class Store:
             PromptError: `count` is not at least 1, its seeds are too large, or a picture given cannot be read.
             StoreFull: there is no room; nothing was accepted.
         """
-        raise NotImplementedError
+        if count < 1:
+            raise PromptError(f"count is a whole number from 1, not {count}.")
+        replace(request, seed=request.seed + count - 1)  # refuses what is too large
+        told = json.loads(json.dumps(request.to_dict()))
+        job = Job(new_id(), owner, model, self._given.pointed(told), count, "queued", 0.0, private=private)
+        given = {one.sha256: one for one in enclosed(request)}
+        try:
+            with self._ledger.change() as database:
+                for one in given.values():
+                    self._given.take_in(one)
+                job = replace(job, created=_moment(database))
+                words = "" if private else searchable(told)
+                database.execute(
+                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, '', ?)",
+                    (job.id, owner, model, _json(told), words, count, job.state, job.created, private),
+                )
+                database.executemany("INSERT INTO given VALUES (?, ?)", [(job.id, sha256) for sha256 in given])
+        except BaseException:
+            with self._ledger.change() as database:
+                self._given.discard(database, given)
+            raise
+        return job
 
     def job(self, id: str) -> Job | None:
         """A job by its id, or None; whatever comes from outside may be asked for."""
-        raise NotImplementedError
+        rows = self._ledger.rows("SELECT * FROM jobs WHERE id = ?", id) if is_id(id) else []
+        return self._job(rows[0]) if rows else None
 
     def jobs(
         self,
@@ -64,11 +115,24 @@ class Store:
             limit: at most so many, up to `MOST_LISTED`.
             states: jobs in one of these alone; all if empty.
         """
-        raise NotImplementedError
+        conditions: list[tuple[str, list[Any]]] = [("instr(words, ?)", [word]) for word in sought(search)]
+        if owner is not None:
+            conditions.append(("owner = ?", [owner]))
+        if before is not None:
+            conditions.append(("created < ?", [before]))
+        if states:
+            conditions.append((f"state IN ({', '.join('?' * len(states))})", list(states)))
+        where = " AND ".join(text for text, _ in conditions) or "TRUE"
+        values = [value for _, several in conditions for value in several]
+        most = min(max(limit, 0), MOST_LISTED)
+        rows = self._ledger.rows(f"SELECT * FROM jobs WHERE {where} ORDER BY created DESC LIMIT ?", *values, most)
+        return [self._job(row) for row in rows]
 
     def unfinished(self) -> list[Job]:
         """The jobs that are queued or were running, oldest first."""
-        raise NotImplementedError
+        return [
+            self._job(row) for row in self._ledger.rows("SELECT * FROM jobs WHERE finished IS NULL ORDER BY created")
+        ]
 
     def mark(self, id: str, state: str, error: str = "") -> Job:
         """Bring a job into a state of `sfumato.server.job.TRANSITIONS`; into the one it has already changes nothing.
@@ -77,44 +141,96 @@ class Store:
             StoreError: there is no such job, this state may not follow, or it is to be done but lacks a picture.
             StoreFull: there is no room; the state is as it was.
         """
-        raise NotImplementedError
+        with self._ledger.change() as database:
+            job = self._known(database, id)
+            if state == job.state:
+                return job
+            self._require_next(job, state)
+            now = time.time()
+            job = replace(
+                job,
+                state=state,
+                error=error,
+                started=now if state == "running" and job.started is None else job.started,
+                finished=now if state in FINISHED else None,
+            )
+            silent = job.private and job.is_finished
+            if silent:
+                job = replace(job, request=discreet(job.request))
+                database.execute("UPDATE jobs SET request = ? WHERE id = ?", (_json(job.request), id))
+                self._return_given(database, id)
+            database.execute(
+                "UPDATE jobs SET state = ?, error = ?, started = ?, finished = ? WHERE id = ?",
+                (state, error, job.started, job.finished, id),
+            )
+        if silent:
+            self._ledger.wipe()
+        return job
 
-    def keep(self, id: str, picture: int, image: Image.Image, recipe: dict[str, Any]) -> Path:
+    def keep(self, id: str, picture: int, image: Image.Image, recipe: Mapping[str, Any]) -> Path:
         """Keep one of a job's pictures, whole or not at all; the first one kept stays, however often it comes again.
 
         Raises:
             StoreError: there is no such job, or it has no such picture.
             StoreFull: there is no room; nothing was kept.
         """
-        raise NotImplementedError
+        from sfumato.pipelines.keepsake import save_picture
+
+        job = self.job(id)
+        if job is None or not 0 <= picture < job.count:
+            raise StoreError(f"There is no job {id!r:.50} with a picture {picture}.")
+        told = discreet_recipe(recipe) if job.private else dict(recipe)
+        file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told))
+        if self.job(id) is None:  # forgotten meanwhile
+            self._pictures.clear(id)
+            raise StoreError(f"The job {id} was forgotten.")
+        return file
 
     def kept(self, id: str) -> list[int]:
         """Which of a job's pictures are kept, in order; none for an id that is unknown."""
-        raise NotImplementedError
+        return self._pictures.numbers(id)
 
     def path(self, id: str, picture: int) -> Path | None:
         """The file of a picture that is kept, or None; whatever comes from outside may be asked for."""
-        raise NotImplementedError
+        return self._pictures.file(id, picture)
 
     def forget(self, id: str) -> None:
         """Delete a finished job, its words and its pictures, for good. Harmless if there is none.
 
         Raises StoreError when it is not finished; it is cancelled first.
         """
-        raise NotImplementedError
+        job = self.job(id)
+        if job is None:
+            return
+        if not job.is_finished:
+            raise StoreError(f"The job {id} is not finished; cancel it, then it can be forgotten.")
+        self._remove(id)
+        self._ledger.wipe()
 
     def prune(self, older_than: float | None = None, keep_at_most: int | None = None) -> int:
-        """Forget finished jobs, oldest first, and tell how many.
+        """Forget finished jobs, the longest finished first, and tell how many.
 
         Args:
             older_than: seconds; forget what was finished longer ago.
-            keep_at_most: bytes; forget until all pictures together take no more.
+            keep_at_most: bytes; forget until the pictures of all jobs together take no more.
         """
-        raise NotImplementedError
+        finished = self._ledger.rows("SELECT id, finished FROM jobs WHERE finished IS NOT NULL ORDER BY finished")
+        sizes = {row["id"]: self._pictures.size(row["id"]) for row in self._ledger.rows("SELECT id FROM jobs")}
+        total, now, forgotten = sum(sizes.values()), time.time(), 0
+        for id, when in finished:
+            too_old = older_than is not None and now - when > older_than
+            too_much = keep_at_most is not None and total > keep_at_most
+            if too_old or too_much:
+                self._remove(id)
+                total -= sizes.get(id, 0)
+                forgotten += 1
+        self._ledger.wipe()
+        return forgotten
 
     def close(self) -> None:
         """Give the folder free; the store is not used after that. Closing twice is harmless."""
-        raise NotImplementedError
+        self._ledger.close()
+        self._lock.release()
 
     def __enter__(self) -> Store:
         return self
@@ -123,3 +239,43 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _remove(self, id: str) -> None:
+        """Files go first, which a full disk allows: they make the room in which their job is struck off."""
+        self._pictures.clear(id)
+        with self._ledger.change() as database:
+            self._return_given(database, id)
+            database.execute("DELETE FROM jobs WHERE id = ?", (id,))
+        self._pictures.clear(id)  # one may have been kept meanwhile
+
+    def _return_given(self, database: sqlite3.Connection, id: str) -> None:
+        given = [name for (name,) in database.execute("SELECT sha256 FROM given WHERE job = ?", (id,))]
+        database.execute("DELETE FROM given WHERE job = ?", (id,))
+        self._given.discard(database, given)
+
+    def _known(self, database: sqlite3.Connection, id: str) -> Job:
+        row = database.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise StoreError(f"There is no job {id!r:.50}.")
+        return self._job(row)
+
+    def _require_next(self, job: Job, state: str) -> None:
+        if state not in TRANSITIONS[job.state]:
+            raise StoreError(f"The job {job.id} is {job.state}; it cannot become {state!r:.50}.")
+        if state == "done" and (missing := set(range(job.count)) - set(self.kept(job.id))):
+            raise StoreError(f"The job {job.id} is not done: {len(missing)} of its {job.count} pictures are not kept.")
+
+    def _job(self, row: sqlite3.Row) -> Job:
+        values = {name: row[name] for name in row.keys() if name != "words"}  # noqa: SIM118 - a row is no mapping
+        request = self._given.pointed(json.loads(row["request"]))
+        return Job(**values | {"request": request, "private": bool(row["private"])})
+
+
+def _moment(database: sqlite3.Connection) -> float:
+    """Now, but later than every job before, whatever the clock does."""
+    (latest,) = database.execute("SELECT max(created) FROM jobs").fetchone()
+    return max(time.time(), (latest or 0) + TICK)
+
+
+def _json(request: Mapping[str, Any]) -> str:
+    return json.dumps(request, ensure_ascii=False)

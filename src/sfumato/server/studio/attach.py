@@ -11,34 +11,35 @@ from nicegui import app as pages
 from nicegui import ui
 from nicegui.storage import Storage
 
-from sfumato.server.studio import create, edit, pictures, train, xray
+from sfumato.server.keys import Keys
+from sfumato.server.studio import create, edit, entrance, pictures, train, xray
 from sfumato.server.studio.layout import STATIC, STATIC_URL
 from sfumato.server.studio.studio import Studio
 
 if TYPE_CHECKING:
     from sfumato.server.engine import Engine
+    from sfumato.server.settings import Settings
 
-ROUTES = (pictures, create, edit, xray, train)
+ROUTES = (entrance, pictures, create, edit, xray, train)
 """Modules with a function `attach(studio)` that defines what they answer."""
 
 
-def attach(app: FastAPI, engine: Engine, folder: Path, **settings: object) -> Studio:
+def attach(app: FastAPI, engine: Engine, settings: Settings) -> Studio:
     """Add the studio to an application: what it has no route for goes to the pages.
 
     Args:
         app: whose own routes come first.
         engine: makes the pictures.
-        folder: where the studio keeps what it remembers of browsers; made where it is not there.
-        settings: the other fields of `Studio`.
+        settings: what the server was told; keys are asked for where there are some.
     """
-    studio = Studio(engine, folder, **settings)  # type: ignore[arg-type]
+    studio = Studio(engine, settings.store / "studio", Keys(settings.keys))
     furnish(studio)
     ui.run_with(
         app,
         title="sfumato",
         dark=None,
         tailwind=False,
-        storage_secret=_secret(folder),
+        storage_secret=_secret(studio.folder),
         show_welcome_message=False,
         reconnect_timeout=30,
     )

@@ -33,8 +33,8 @@ def attach(studio: Studio) -> None:
 
     @studio.page("/edit", "Edit")
     async def edit(picture: str = "") -> None:
-        look("edit")
         with page(studio, "Edit"):
+            look("edit")
             made = Edit(studio, studio.owner, studio.model)
         await ui.context.client.connected()
         await made.begin(picture)
@@ -61,7 +61,7 @@ class Edit:
         self._outcome = ui.element("div")
 
     async def begin(self, name: str) -> None:
-        """What waits until a browser is there: the picture that the address names, what lay on the table, or nothing."""
+        """What waits until a browser is there: the picture that the address names, or what lay on the table."""
         self._form.restore(await ui.run_javascript("return window.sfumato ? sfumato.kept() : {}", timeout=5) or {})
         kept = pages.storage.tab.get(KEPT)
         if name and (picture := await asyncio.to_thread(named, self._studio, self._owner, name)):

@@ -32,14 +32,8 @@ def page(studio: Studio, title: str) -> Iterator[None]:
         ...     with page(studio, "Edit"):
         ...         ui.label("...")
     """
-    colours = _chosen_colours()
-    ui.add_head_html(
-        f'<link rel="stylesheet" href="{STATIC_URL}/look.css?{__version__}">'
-        f"<script>document.documentElement.dataset.colours = {colours!r}</script>"
-        f'<script defer src="{STATIC_URL}/studio.js?{__version__}"></script>'
-    )
+    colours = dress()
     client = ui.context.client
-    client.content.classes("studio")
     with client.layout, ui.element("header").classes("top") as header:
         ui.link("sfumato", "/").classes("name")
         _ways(title)
@@ -55,6 +49,18 @@ def page(studio: Studio, title: str) -> Iterator[None]:
 def look(name: str) -> None:
     """Load a style sheet of one page's own, besides that of all pages."""
     ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/{name}.css?{__version__}">')
+
+
+def dress() -> str:
+    """The looks of a page without anything on it; gives the colours that this browser chose."""
+    colours = _chosen_colours()
+    ui.add_head_html(
+        f'<link rel="stylesheet" href="{STATIC_URL}/look.css?{__version__}">'
+        f"<script>document.documentElement.dataset.colours = {colours!r}</script>"
+        f'<script defer src="{STATIC_URL}/studio.js?{__version__}"></script>'
+    )
+    ui.context.client.content.classes("studio")
+    return colours
 
 
 def heading(text: str, level: int = 2) -> ui.element:

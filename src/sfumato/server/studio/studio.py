@@ -13,6 +13,7 @@ from nicegui import app, ui
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
+    from sfumato.server.keys import Keys
     from sfumato.server.models import Models
     from sfumato.server.store import Store
 
@@ -29,7 +30,7 @@ class Studio:
     Attributes:
         engine: makes the pictures.
         folder: where the studio keeps what it remembers of browsers.
-        owner_of: tells whose a key is, None where it is nobody's; None where no keys are asked for.
+        keys: who may use it; nobody is asked for a key while there are none.
         roots: folders within which a person may choose one to train on.
         trained: the folder in which models are trained.
         trains_with_keys: whether people with keys may train too; without keys whoever sees the page may.
@@ -37,7 +38,7 @@ class Studio:
 
     engine: Engine
     folder: Path
-    owner_of: Callable[[str], str | None] | None = None
+    keys: Keys
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
     trained: Path = field(default_factory=lambda: Path.cwd() / "models")
     trains_with_keys: bool = False
@@ -54,8 +55,16 @@ class Studio:
 
     @property
     def owner(self) -> str:
-        """Who looks at the page; on a page or in a request of one alone."""
-        return LOCAL if self.owner_of is None else app.storage.user.get("owner", "")
+        """Who looks at the page, "" for somebody unknown; on a page or in a request of one alone."""
+        known = {key.id for key in self.keys.all()}
+        if not known:
+            return LOCAL
+        shown = app.storage.user.get("owner", "")
+        return shown if shown in known else ""
+
+    def owner_of(self, key: str) -> str | None:
+        """Whose a key is; None when it is no key."""
+        return self.keys.owner(key)
 
     @property
     def model(self) -> str:
@@ -66,7 +75,7 @@ class Studio:
     @property
     def trains(self) -> bool:
         """Whether models may be trained from the page: it reads folders and takes the whole machine."""
-        return self.owner_of is None or self.trains_with_keys
+        return self.trains_with_keys or not self.keys.all()
 
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""

@@ -36,8 +36,8 @@ def attach(studio: Studio) -> None:
 
     @studio.page("/train", "Train")
     def train(model: str = "") -> None:
-        look("train")
         with page(studio, "Train"):
+            look("train")
             if studio.trains:
                 Train(studio, trainings, places, checks).begin(model)
             else:

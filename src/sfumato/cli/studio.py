@@ -1,0 +1,67 @@
+"""`sfumato studio`: the pages on which a person makes pictures, in the browser of this machine."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sfumato.cli.generate import DeviceOption
+from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, offered_models
+
+PATIENCE = 120.0  # seconds until nobody waits any more for the page to be there
+
+
+def studio(
+    model: ModelsOption = None,
+    port: Annotated[int, typer.Option(help="Of this machine, which alone can open the page.")] = 7860,
+    store: Annotated[Path, typer.Option(help="Folder of everything that is made.")] = STORE,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    device: DeviceOption = "auto",
+) -> None:
+    """Open the studio: make pictures, change them, look inside, train. Ctrl-C ends it; what was made is kept."""
+    address = f"http://127.0.0.1:{port}/"
+    threading.Thread(target=_tell, args=(port, address, browser), daemon=True).start()
+
+    from sfumato.errors import RecipeError
+
+    try:
+        from sfumato.server.studio.attach import attach
+    except ModuleNotFoundError as error:
+        raise RecipeError(f"The studio needs {error.name}; install it with: pip install 'sfumato[studio]'") from None
+
+    from sfumato.server.app import create_app
+    from sfumato.server.engine import Engine
+    from sfumato.server.limits import Limits
+    from sfumato.server.listening import listen
+    from sfumato.server.models import Models
+    from sfumato.server.settings import Settings
+    from sfumato.server.store import Store
+
+    settings = Settings(store, port=port)
+    with Store(settings.store) as kept:
+        engine = Engine(Models(offered_models(model or [USUAL_MODEL]), device), kept, Limits())
+        app = create_app(engine, settings)
+        attach(app, engine, settings)
+        listen(app, settings)
+    print(f"Everything that was made is in {settings.store.resolve()}.", file=sys.stderr)
+
+
+def _tell(port: int, address: str, browser: bool) -> None:
+    """Say where the studio is as soon as it answers, and go there."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with socket.socket() as trial:
+            trial.settimeout(1)
+            if trial.connect_ex(("127.0.0.1", port)) == 0:
+                print(f"The studio is at {address}", flush=True)
+                if browser:
+                    webbrowser.open(address)
+                return
+        time.sleep(0.05)

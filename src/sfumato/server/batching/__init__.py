@@ -1,0 +1,1 @@
+"""Forward passes that pictures share which stand at different steps."""

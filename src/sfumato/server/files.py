@@ -1,0 +1,73 @@
+"""Files that are in their place whole, and stay there through a power cut, or are not there at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sfumato.errors import StorageError, StoreFull
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def place(file: Path, fill: Callable[[Path], None], workbench: Path) -> None:
+    """Put a file in its place. `fill` writes it in the folder `workbench`, on the same disk, from where it is moved.
+
+    The folder of the file is made if need be; the one around that must be there.
+
+    Raises:
+        StoreFull: there is no room; nothing was written.
+        StorageError: it cannot be written for another reason.
+    """
+    temporary = workbench / f"{secrets.token_hex(8)}{file.suffix}"
+    try:
+        with writing(file):
+            fill(temporary)
+            flush(temporary)
+            if not file.parent.exists():
+                file.parent.mkdir(exist_ok=True)
+                flush(file.parent.parent)
+            temporary.replace(file)
+            flush(file.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failed write into a StoreFull, or a StorageError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise StoreFull(full()) from error
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"Could not write {path}: {error.strerror or error}. Look at its rights.") from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a failed write failed for want of room, at its root."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        error = error.__cause__
+    return False
+
+
+def full() -> str:
+    """What a person is told. Without the path: those who ask for pictures need not know it."""
+    return "The disk with the store of jobs is full. Nothing was half-written; make room, then ask again."
