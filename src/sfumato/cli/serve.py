@@ -1,0 +1,92 @@
+"""`sfumato serve`: pictures for programs, over HTTP."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli.generate import DeviceOption
+
+if TYPE_CHECKING:
+    from sfumato.server.settings import Settings
+
+STORE = Path("sfumato-store")
+USUAL_MODEL = "scenes"
+
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="NAME=PLACE or a PLACE: a folder, file or embedded name. The first is usual."),
+]
+
+
+def serve(
+    model: ModelsOption = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; others than this machine's own addresses need keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 7860,
+    store: Annotated[Path, typer.Option(help="Folder of jobs, pictures and keys.")] = STORE,
+    key_file: Annotated[Path | None, typer.Option(help="Where the keys stand; else keys.json in the store.")] = None,
+    new_key: Annotated[str | None, typer.Option(help="Make a key of this name, show it once, and leave.")] = None,
+    revoke_key: Annotated[str | None, typer.Option(help="Take the right of this key away, and leave.")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="A host name that clients use besides. Repeatable.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Keep no prompts: not in pictures, store or log.")] = False,
+    log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the log.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Offer models over HTTP: OpenAI's interface, A1111's, and jobs. Ctrl-C ends it when what runs is done."""
+    from sfumato.server.settings import Settings
+
+    settings = Settings(store, host, port, key_file, tuple(each.lower() for each in name or ()), log_prompts, private)
+    if new_key is not None or revoke_key is not None:
+        _keys(settings, new_key, revoke_key)
+        return
+    _run(settings, _offered(model or [USUAL_MODEL]), device)
+
+
+def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
+    from sfumato.server.keys import Keys
+
+    keys = Keys(settings.keys)
+    if revoked is not None:
+        keys.revoke(revoked)
+        print(f"The key {revoked} is void.", file=sys.stderr)
+    if new is not None:
+        print(keys.new(new))
+        print(f"This is the key {new}; it is not shown again. {settings.keys} holds its hash.", file=sys.stderr)
+
+
+def _offered(models: list[str]) -> dict[str, str]:
+    """The models by name: "NAME=PLACE", or the last part of a place as its name."""
+    from sfumato.errors import RecipeError
+
+    offered: dict[str, str] = {}
+    for text in models:
+        named, equals, place = text.partition("=")
+        if not equals or Path(text).exists():
+            named, place = Path(text).name.removesuffix(".safetensors"), text
+        if not named or not place or "/" in named:
+            raise RecipeError(f"--model takes NAME=FOLDER such as mine=models/mine, not {text!r:.200}.")
+        if named in offered:
+            raise RecipeError(f"Two models are named {named!r}; name them: --model NAME={place}")
+        offered[named] = place
+    return offered
+
+
+def _run(settings: Settings, offered: dict[str, str], device: str) -> None:
+    from sfumato.server.app import create_app
+    from sfumato.server.engine import Engine
+    from sfumato.server.limits import Limits
+    from sfumato.server.listening import listen
+    from sfumato.server.logs import log_to
+    from sfumato.server.models import Models
+    from sfumato.server.store import Store
+
+    log_to(sys.stderr)
+    with Store(settings.store) as store:
+        app = create_app(Engine(Models(offered, device), store, Limits()), settings)
+        listen(app, settings)
+    print(f"Jobs and pictures are in {settings.store.resolve()}.", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The interface of AUTOMATIC1111's stable-diffusion-webui, as far as common clients use it."""

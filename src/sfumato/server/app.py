@@ -1,0 +1,126 @@
+"""The server as an application: routes, what stands around them, and what begins and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from sfumato import __version__
+from sfumato.errors import RecipeError, SfumatoError
+from sfumato.server import docs_page, health, jobs_api
+from sfumato.server.a1111 import about, pictures
+from sfumato.server.bodies import Bodies
+from sfumato.server.errors import refusal_of
+from sfumato.server.headers import SecurityHeaders
+from sfumato.server.hosts import Hosts
+from sfumato.server.keys import Keys
+from sfumato.server.links import Links
+from sfumato.server.logs import Log
+from sfumato.server.metrics import Metrics
+from sfumato.server.openai import completions, images, models
+from sfumato.server.rates import Rates
+from sfumato.server.serving import Serving
+from sfumato.server.settings import Settings
+from sfumato.server.watching import Watching
+
+if TYPE_CHECKING:
+    from sfumato.server.engine import Engine
+
+ROUTERS = (
+    images.router,
+    models.router,
+    completions.router,
+    jobs_api.router,
+    pictures.router,
+    about.router,
+    health.router,
+    docs_page.router,
+)
+ABOUT = "Pictures from words: by OpenAI's interface, by that of A1111, and by our own, /jobs."
+
+
+def create_app(engine: Engine, settings: Settings) -> FastAPI:
+    """The application.
+
+    Args:
+        engine: makes the pictures; it is started and stopped with the application.
+        settings: what the server was told.
+
+    Raises:
+        RecipeError: the server can be reached from other machines and has no keys, or their file is damaged.
+    """
+    keys = Keys(settings.keys)
+    if not keys.all() and not settings.is_loopback:
+        raise RecipeError(
+            f"At {settings.host} other machines could use this server, and it has no keys. "
+            "Make one with: sfumato serve --new-key NAME; or listen at 127.0.0.1."
+        )
+    serving = Serving(
+        engine,
+        settings,
+        keys,
+        Rates(engine.limits.a_minute),
+        Links(settings.link_life),
+        Log(settings.log_prompts),
+        Metrics(engine.busy),
+    )
+    app = FastAPI(
+        title="sfumato",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,  # FastAPI's own page asks other machines for its scripts
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.serving = serving
+    for router in ROUTERS:
+        app.include_router(router)
+    for error in (RequestValidationError, ValidationError, HTTPException, SfumatoError):
+        app.add_exception_handler(error, _answer)
+    # the last that is added is the first that a request meets
+    app.add_middleware(Bodies, most=engine.limits.body, patience=settings.patience)
+    app.add_middleware(Hosts, settings=settings)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Watching, serving=serving)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    serving: Serving = app.state.serving
+    serving.engine.start()
+    loading = asyncio.create_task(_load(serving))
+    try:
+        yield
+    finally:
+        serving.leaving.set()
+        loading.cancel()
+        with suppress(asyncio.CancelledError):
+            await loading
+        await asyncio.to_thread(serving.engine.stop)
+
+
+async def _load(serving: Serving) -> None:
+    """Load the first model before somebody waits for it."""
+    models = serving.engine.models
+    try:
+        await asyncio.to_thread(models.pipeline, models.default)
+        serving.ready.set()
+        serving.log.write("ready", model=models.default)
+    except Exception as error:
+        serving.log.defect(error, model=models.default)
+
+
+async def _answer(http: Request, error: Exception) -> JSONResponse:
+    refusal = refusal_of(error)
+    if refusal.status >= 500 and not isinstance(error, SfumatoError):
+        http.app.state.serving.log.defect(error)
+    return refusal.answer(http.url.path)

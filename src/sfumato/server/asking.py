@@ -1,0 +1,121 @@
+"""From what a client asked to a job: within the server's limits, and such that the model can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+
+from sfumato.errors import PromptError
+from sfumato.pipelines.request import Request
+from sfumato.server.errors import Refusal, parameter_of
+from sfumato.server.job import Job
+from sfumato.server.serving import Serving
+
+if TYPE_CHECKING:
+    from sfumato.pipelines.text_to_image import Pipeline
+    from sfumato.server.engine import Engine
+
+PICTURES = ("picture", "mask")
+SIZES = ("width", "height")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that can be followed.
+
+    Attributes:
+        model: under which name the server offers it.
+        request: of the first picture.
+        width, height: of the pictures, in pixels.
+    """
+
+    model: str
+    request: Request
+    width: int
+    height: int
+
+
+async def submit(
+    here: Serving,
+    owner: str,
+    model: str | None,
+    settings: Mapping[str, Any],
+    count: int = 1,
+    private: bool = False,
+    names: Mapping[str, str] | None = None,
+) -> tuple[Job, Asked]:
+    """Accept a job.
+
+    Args:
+        here: the server.
+        owner: who asks.
+        model: its name; the server's first one if None.
+        settings: of a `Request`; what is None is left to the model. Pictures are PIL images.
+        count: pictures.
+        private: whether its words are to be forgotten.
+        names: what the client calls settings, where it calls them otherwise.
+
+    Raises:
+        Refusal: a setting is out of bounds or not for this model; `param` names it.
+        ModelNotFound, QueueFull, StorageError: as the engine says.
+    """
+    private = private or here.settings.private
+    try:
+        asked = await run_in_threadpool(ask, here.engine, model, settings, count)
+        job = await run_in_threadpool(here.engine.submit, owner, asked.model, asked.request, count, private)
+    except PromptError as error:
+        name = parameter_of(str(error))
+        raise Refusal(400, str(error), (names or {}).get(name or "", name), "invalid_value") from error
+    except Refusal as refusal:
+        refusal.param = (names or {}).get(refusal.param or "", refusal.param)
+        raise
+    here.log.job(job)
+    return job, asked
+
+
+def ask(engine: Engine, model: str | None, settings: Mapping[str, Any], count: int) -> Asked:
+    """What is asked for, checked against limits and model; it may load the model. Raises as `submit` does."""
+    name = model or engine.models.default
+    pipeline = engine.models.pipeline(name)
+    given = {key: value for key, value in settings.items() if value is not None}
+    _require_outside(given)
+    prompt, seed = given.pop("prompt", ""), given.pop("seed", None)
+    try:
+        (request,) = pipeline.requests(prompt, 1, seed, **given)
+        engine.limits.require(request, count)
+        width, height = size_of(pipeline, request)
+        engine.limits.require_size(width, height)
+    except PromptError as error:
+        param = parameter_of(str(error), SIZES)
+        if param or "pixels" in str(error):
+            raise Refusal(400, f"{error} {sizes_told(pipeline)}", param or SIZES[0], "invalid_size") from error
+        raise
+    return Asked(name, request, width, height)
+
+
+def size_of(pipeline: Pipeline, request: Request) -> tuple[int, int]:
+    """Width and height of the finished picture; PromptError when the model cannot make it."""
+    batch = pipeline.batch([request])
+    larger = prod(pipeline.factors) if request.upsampler_steps else 1
+    return batch.width * larger, batch.height * larger
+
+
+def sizes_told(pipeline: Pipeline) -> str:
+    """Which sizes a model makes, for people."""
+    side, unit = pipeline.final_size, pipeline.way.unit
+    told = f"This model makes pictures of {side}x{side} pixels"
+    return told + ("." if unit is None else f", and other sides that are multiples of {unit * prod(pipeline.factors)}.")
+
+
+def _require_outside(given: Mapping[str, Any]) -> None:
+    """Refuse names of files: what the server begins with came with the call. `Limits` refuses those of networks."""
+    for name in PICTURES:
+        if given.get(name) is not None and not isinstance(given[name], Image.Image):
+            raise Refusal(400, f"{name} is a picture, not where one lies.", name, "not_here")
+    if str(given.get("spacing", "")).endswith(".json"):
+        raise Refusal(400, "spacing names a file of the server, which is not read for clients.", "spacing", "not_here")

@@ -1,0 +1,1 @@
+"""OpenAI's interface: pictures, models, texts that go on."""

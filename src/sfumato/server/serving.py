@@ -1,0 +1,107 @@
+"""What the routes of the server share, and who asks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
+
+from sfumato.server.a1111.board import Board
+from sfumato.server.errors import Refusal, too_many
+from sfumato.server.keys import LOCAL, Keys
+from sfumato.server.links import Links
+from sfumato.server.logs import Log
+from sfumato.server.metrics import Metrics
+from sfumato.server.openai.writing import Desk
+from sfumato.server.rates import Rates
+from sfumato.server.settings import Settings
+
+if TYPE_CHECKING:
+    from sfumato.server.engine import Engine
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a server works with.
+
+    Attributes:
+        engine: makes the pictures; with its models, store and limits.
+        settings: what the server was told.
+        keys, rates, links: who may ask, how often, and who may look.
+        log, metrics: what is written down and counted.
+        desk: where texts are written.
+        board: what calls of A1111's interface are doing.
+        leaving: set when the server is asked to stop: jobs whose clients are cut off then are not cancelled.
+        ready: set when the first model is loaded.
+    """
+
+    engine: Engine
+    settings: Settings
+    keys: Keys
+    rates: Rates
+    links: Links
+    log: Log
+    metrics: Metrics
+    desk: Desk = field(default_factory=Desk)
+    board: Board = field(default_factory=Board)
+    leaving: threading.Event = field(default_factory=threading.Event)
+    ready: threading.Event = field(default_factory=threading.Event)
+
+
+def serving_of(http: Request) -> Serving:
+    """What the server of a request works with."""
+    found: Serving = http.app.state.serving
+    return found
+
+
+Here = Annotated[Serving, Depends(serving_of)]
+
+_bearer = HTTPBearer(auto_error=False, description="A key that `sfumato serve --new-key NAME` made.")
+
+
+def owner_of(http: Request, here: Here, _: Annotated[object, Depends(_bearer)] = None) -> str:
+    """Who asks: the id of the key, or "local" where there are no keys.
+
+    The key comes as `Authorization: Bearer KEY`, or as the password of HTTP's basic authentication.
+    Raises Refusal 401.
+    """
+    if not here.keys.all() and here.settings.is_loopback:
+        return LOCAL
+    owner = here.keys.owner(secret) if (secret := _secret(http.headers.get("authorization", ""))) else None
+    if owner is None:
+        told = "This key is not one of the server's." if secret else "This server asks for a key, as a Bearer token."
+        raise Refusal(401, told, None, "invalid_api_key", {"WWW-Authenticate": "Bearer"})
+    http.state.owner = owner
+    return owner
+
+
+Owner = Annotated[str, Depends(owner_of)]
+
+
+def asker_of(owner: Owner, here: Here) -> str:
+    """Who asks for work: as `owner_of`, and it counts. Raises Refusal 429 when it is too often."""
+    wait = here.rates.take(owner) if owner != LOCAL else 0
+    if wait:
+        raise too_many(f"That is too often for this key; try again in {wait:.0f} s.", wait)
+    return owner
+
+
+Asker = Annotated[str, Depends(asker_of)]
+
+
+def _secret(header: str) -> str:
+    scheme, value = get_authorization_scheme_param(header)
+    if scheme.lower() == "bearer":
+        return value
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value).decode().partition(":")[2]
+        except (binascii.Error, ValueError):
+            return ""
+    return ""

@@ -1,0 +1,107 @@
+"""Calls that answer with the pictures themselves wait for their job; who leaves meanwhile gives it up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from sfumato.errors import SfumatoError
+from sfumato.server.errors import Refusal, refusal_of
+from sfumato.server.job import Event, Job
+from sfumato.server.serving import Serving
+
+
+async def pictures_of(
+    here: Serving, job: Job, http: Request, note: Callable[[Event], None] | None = None
+) -> list[Path]:
+    """The files of a job's pictures, when all are made.
+
+    Args:
+        here: the server.
+        job: that was accepted just now.
+        http: the call that waits; when its client is gone the job is cancelled, but not when the server stops.
+        note: is told of what happens.
+
+    Raises:
+        Refusal: the job failed (500), was cancelled (409) or took too long (504).
+    """
+    end = asyncio.create_task(_end(here, job, note))
+    gone = asyncio.create_task(_gone(http))
+    try:
+        done, _ = await asyncio.wait({end, gone}, timeout=here.settings.wait, return_when=asyncio.FIRST_COMPLETED)
+        if end in done:
+            end.result()
+            return await run_in_threadpool(kept, here, job.id)
+        if gone in done and here.leaving.is_set():
+            raise Refusal(503, "The server stops; the job goes on when it starts again.", code="stopping")
+    finally:
+        for task in (end, gone):
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+    await give_up(here, job.id)
+    if gone in done:
+        raise Refusal(499, "The client left.", code="client_left")
+    raise Refusal(504, f"The picture was not done in {here.settings.wait:g} s.", code="timeout")
+
+
+def kept(here: Serving, id: str) -> list[Path]:
+    """The files of a job that is done; Refusal says what became of another."""
+    require_done(here.engine.store.job(id))
+    return kept_so_far(here, id)
+
+
+def kept_so_far(here: Serving, id: str) -> list[Path]:
+    """The files of a job's pictures that there are."""
+    store = here.engine.store
+    paths = [store.path(id, picture) for picture in store.kept(id)]
+    return [path for path in paths if path is not None]
+
+
+def require_done(job: Job | None) -> None:
+    """Refuse what did not come to its end: Refusal says why."""
+    if job is None or job.state == "cancelled":
+        raise Refusal(409, "The job was cancelled.", code="cancelled")
+    if job.state == "failed":
+        raise Refusal(500, job.error or "The job failed.", code="job_failed")
+    if job.state != "done":
+        raise Refusal(503, "The server stops; the job goes on when it starts again.", code="stopping")
+
+
+async def events(here: Serving, id: str) -> AsyncIterator[Event]:
+    """What happens to a job until it is finished, also if it is finished already."""
+    async with aclosing(here.engine.follow(id)) as following:  # type: ignore[type-var]
+        async for event in following:
+            yield event
+
+
+def failed(here: Serving, error: Exception) -> dict[str, Any]:
+    """What is said within a stream when something goes wrong; a defect is written down."""
+    if not isinstance(error, SfumatoError):
+        here.log.defect(error)
+    return {"error": refusal_of(error).error()}
+
+
+async def give_up(here: Serving, id: str) -> None:
+    """Cancel a job that nobody waits for; harmless if it is finished. Not when the server stops: it is to go on."""
+    if not here.leaving.is_set():
+        with suppress(Exception):
+            await run_in_threadpool(here.engine.cancel, id)
+
+
+async def _end(here: Serving, job: Job, note: Callable[[Event], None] | None) -> None:
+    async with aclosing(events(here, job.id)) as following:
+        async for event in following:
+            if note is not None:
+                note(event)
+
+
+async def _gone(http: Request) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
