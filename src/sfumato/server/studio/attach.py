@@ -32,7 +32,9 @@ def attach(app: FastAPI, engine: Engine, settings: Settings) -> Studio:
         engine: makes the pictures.
         settings: what the server was told; keys are asked for where there are some.
     """
-    studio = Studio(engine, settings.store / "studio", Keys(settings.keys))
+    told = {"roots": settings.data} if settings.data else {}
+    folder = settings.store / "studio"
+    studio = Studio(engine, folder, Keys(settings.keys), trains_with_keys=settings.training, **told)
     furnish(studio)
     ui.run_with(
         app,

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from nicegui import app as pages
 from nicegui import ui
 
-from sfumato.errors import DataError
+from sfumato.errors import DataError, RecipeError
 from sfumato.server.studio.controls import button
 from sfumato.server.studio.layout import heading, look, page
 from sfumato.server.studio.studio import Studio
@@ -79,14 +79,14 @@ class Train:
         ui.run_javascript("scrollTo({top: 0, behavior: 'smooth'})")
 
     def _use(self, training: Training) -> str:
-        """Offer a finished model in the header, where the server takes models while it runs; else tell how."""
-        offer = getattr(self._studio.models, "offer", None)
-        if offer is None:
-            return f"sfumato studio --model {training.folder}"
-        offer(training.name, training.folder)
+        """Offer a finished model in the header until the server ends, and go to make pictures with it."""
+        try:
+            self._studio.models.offer(training.name, training.folder)
+        except RecipeError as error:
+            return str(error)
         self._studio.choose(training.name)
         ui.navigate.to("/")
-        return ""
+        return f"sfumato studio --model {training.name}={training.folder}"
 
 
 def report(data: str) -> str:

@@ -34,7 +34,7 @@ class RunPanel(ui.element):
     Args:
         training: which.
         sample: the address of a sample of a stage.
-        use: called with a finished training whose model is wanted; gives what to tell of it.
+        use: called with a finished training whose model is wanted; gives what there is to say.
     """
 
     def __init__(
