@@ -18,6 +18,7 @@ from sfumato.cli.info import info
 from sfumato.cli.replay import replay
 from sfumato.cli.report import report
 from sfumato.cli.restore import restore
+from sfumato.cli.studio import studio
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
 from sfumato.cli.write import write
@@ -31,7 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help answers at once
 )
 MAKING = (generate, write, imagine, caption, restore, replay)
-for command in (*MAKING, train, evaluate, report, tune_steps, export, info):
+SHOWING = (studio,)
+for command in (*MAKING, *SHOWING, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

@@ -44,7 +44,7 @@ def serve(
     if new_key is not None or revoke_key is not None:
         _keys(settings, new_key, revoke_key)
         return
-    _run(settings, _offered(model or [USUAL_MODEL]), device)
+    _run(settings, offered(model or [USUAL_MODEL]), device)
 
 
 def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
@@ -59,7 +59,7 @@ def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
         print(f"This is the key {new}; it is not shown again. {settings.keys} holds its hash.", file=sys.stderr)
 
 
-def _offered(models: list[str]) -> dict[str, str]:
+def offered(models: list[str]) -> dict[str, str]:
     """The models by name: "NAME=PLACE", or the last part of a place as its name."""
     from sfumato.errors import RecipeError
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli.generate import DeviceOption
-from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, offered_models
+from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, offered
 
 PATIENCE = 120.0  # seconds until nobody waits any more for the page to be there
 
@@ -52,7 +52,7 @@ def studio(
 
     settings = Settings(store, port=port, data=tuple(data or ()), training=training)
     with Store(settings.store) as kept:
-        engine = Engine(Models(offered_models(model or [USUAL_MODEL]), device), kept, Limits())
+        engine = Engine(Models(offered(model or [USUAL_MODEL]), device), kept, Limits())
         app = create_app(engine, settings)
         attach(app, engine, settings)
         listen(app, settings)

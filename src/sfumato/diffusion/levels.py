@@ -64,9 +64,12 @@ class Level:
 
 
 def lay_out(value: Tensor | float, sample: Tensor) -> Tensor:
-    """A number per sample, () or (B,), shaped (B, 1, ..., 1) to multiply a batch, in its dtype and on its device."""
+    """A number per sample, () or (B,), shaped (B, 1, ..., 1) to multiply a batch, in its dtype and on its device.
+
+    What has as many axes as the batch is shaped so already, and may say something else at every place.
+    """
     value = torch.as_tensor(value, dtype=sample.dtype, device=sample.device)
-    return value if value.ndim == 0 else value.reshape(-1, *[1] * (sample.ndim - 1))
+    return value if value.ndim in (0, sample.ndim) else value.reshape(-1, *[1] * (sample.ndim - 1))
 
 
 CLEAN = Level(torch.tensor(1.0, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64))

@@ -13,7 +13,7 @@ from sfumato.diffusion.levels import Level, lay_out
 from sfumato.diffusion.parameterisation import Denoise
 
 Weight = float | Tensor
-"""A number, or one per sample (B,)."""
+"""A number, one per sample (B,), or a map (B or 1, 1, h, w) of numbers for the places of a sample."""
 
 
 def mixed(base: Denoise, parts: Sequence[Denoise], weights: Sequence[Weight]) -> Denoise:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from sfumato.diffusion.mixing import slerp
 from sfumato.seeds import derived_seed
 
 Noise = Callable[[Tensor], Tensor]
@@ -28,3 +29,19 @@ def per_sample_noise(seeds: Sequence[int], stream: str = "") -> Noise:
         return torch.stack(rows).to(sample)
 
     return noise
+
+
+def turned(noise: Noise, other: Noise, amount: float) -> Noise:
+    """Each draw of `noise` turned toward that of another: a sample as a whole, on the great circle between the two.
+
+    `amount` 0 is the first, 1 the other; between them it is standard normal noise too, which a straight way is not.
+    """
+
+    def turning(sample: Tensor) -> Tensor:
+        own, others = noise(sample), other(sample)
+        if amount in (0, 1):  # exactly
+            return others if amount else own
+        pairs = zip(own, others, strict=True)
+        return torch.stack([slerp(a.flatten(), b.flatten(), amount).view_as(a) for a, b in pairs])
+
+    return turning

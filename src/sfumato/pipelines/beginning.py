@@ -12,8 +12,11 @@ from torch import Tensor
 
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.noise import Noise
+from sfumato.diffusion.parameterisation import Denoise
+from sfumato.diffusion.steering import keeping
 from sfumato.errors import CheckpointError, PromptError
 from sfumato.pipelines.autoencoding import latents_of
+from sfumato.pipelines.canvas import canvas_of
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import Request
@@ -39,8 +42,16 @@ def sees(model: Model) -> str:
 
 def pictured(model: Model, plan: Request, width: int, height: int) -> Float[Tensor, "1 c h w"]:
     """The latents of the picture that is given, as the mean of what the autoencoder sees in it."""
-    assert plan.picture is not None
-    return _encoded(model, plan.picture.pixels(width, height)[None], plan)
+    return _encoded(model, canvas_of(plan, width, height).picture[None], plan)
+
+
+def kept(denoise: Denoise, clean: Float[Tensor, "1 c h w"], plan: Request, width: int, height: int) -> Denoise:
+    """A Denoise that keeps what the mask, or the extension, of a request leaves of the latents of its picture."""
+    canvas = canvas_of(plan, width, height)
+    if plan.extend is None:
+        return keeping(denoise, clean, reduced(canvas.free, clean))
+    free = F.interpolate(canvas.soft[None], size=clean.shape[-2:], mode="area").to(clean)
+    return keeping(denoise, clean, free)
 
 
 def begun(
@@ -68,7 +79,7 @@ def looking(model: Model, condition: Condition, plan: Request, width: int, heigh
     """
     seen = sees(model)
     if seen in ("small", "latents"):
-        for name in ("mask", "strength"):
+        for name in ("mask", "strength", "extend"):
             if getattr(plan, name) is not None:
                 raise PromptError(f"{name} does nothing with the model {model.name}, which enlarges; leave it out.")
     match seen:
@@ -83,11 +94,11 @@ def looking(model: Model, condition: Condition, plan: Request, width: int, heigh
 
 def _masked(model: Model, condition: Condition, plan: Request, width: int, height: int) -> Condition:
     """A mask, and the latents of what it leaves of the picture (Rombach et al. 2022, section 4.5)."""
-    if plan.picture is None or plan.mask is None:
-        raise PromptError(f"The model {model.name} paints into a picture: it takes a picture and a mask.")
-    free = plan.mask.marks(width, height)
-    kept = _encoded(model, (plan.picture.pixels(width, height) * (1 - free))[None], plan)
-    beside = torch.cat([reduced(free, kept), kept], dim=1)
+    if plan.picture is None or (plan.mask is None and plan.extend is None):
+        raise PromptError(f"The model {model.name} paints into a picture: it takes a picture and a mask, or extend.")
+    canvas = canvas_of(plan, width, height)
+    kept = _encoded(model, (canvas.picture * (1 - canvas.free))[None], plan)
+    beside = torch.cat([reduced(canvas.free, kept), kept], dim=1)
     return replace(condition, beside=beside.expand(len(condition), -1, -1, -1))
 
 

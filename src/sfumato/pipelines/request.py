@@ -10,14 +10,15 @@ from typing import Any
 from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
+from sfumato.pipelines.editing import LARGEST_SIDE, settle_editing
 from sfumato.pipelines.given import Given
 from sfumato.pipelines.hints import Control, Like, hints_of, is_number, require_number
+from sfumato.pipelines.regions import Region, regions_of
 from sfumato.pipelines.upsampling import STEPS
 from sfumato.pipelines.weighting import Reading
 
 LONGEST_PROMPT = 10_000  # characters
 MOST_STEPS = 1000
-LARGEST_SIDE = 8192  # pixels
 LARGEST_SEED = 2**63 - 1
 MOST_PROMPTS = 16  # in a mixture
 
@@ -29,6 +30,9 @@ MIXTURES = ("spherical", "linear", "branches")
 
 GUIDED = ("guidance", "negative_prompt", "guidance_rescale", "guidance_interval", "mix", "mix_how")
 """The settings that say how a denoiser is steered, besides the scale."""
+
+VARYING = ("variation", "variation_seed")
+"""The settings that turn the noise to begin with toward another's."""
 
 TILES = ("auto", "always", "never")
 """Whether autoencoders work tile by tile, where pictures are larger than a tile; `sfumato.networks.tiles` says how."""
@@ -67,6 +71,13 @@ class Request:
         control: pictures of what is to be where, with the networks that understand them.
         like: pictures that it is to be like, with the adapters that understand them.
         strength: how much of the way from noise is gone, with a picture to begin with: 1 keeps nothing of it.
+        extend: (left, top, right, bottom), how many pixels of the finished picture are painted around the one given.
+        paste: whether what a mask or `extend` keeps of the picture is laid over the finished one again: autoencoders
+            change what they see a little.
+        regions: prompts of their own for boxes of the picture, (prompt, (left, top, right, bottom)) or with a weight;
+            see `Region`. What they leave has the prompt.
+        variation: 0 to 1, how much the noise to begin with is turned to that of `variation_seed`; 0 is the seed's own.
+        variation_seed: 0 to 2^63 - 1; needed for a variation.
         tiles: whether the autoencoder works tile by tile, a name in `TILES`; "auto" does for large pictures.
         pull: how strongly a vector is pulled toward that of the prompt, from 0 (0.5 is usual); for models of vectors.
         typed: what was typed, where a language model completed it to the prompt; kept for people, no picture has to do
@@ -96,6 +107,11 @@ class Request:
     picture: Given | None = None
     mask: Given | None = None
     strength: float | None = None
+    extend: tuple[int, int, int, int] | None = None
+    paste: bool = True
+    regions: tuple[Region, ...] = ()
+    variation: float = 0.0
+    variation_seed: int | None = None
     control: tuple[Control, ...] = ()
     like: tuple[Like, ...] = ()
     tiles: str = "auto"
@@ -106,7 +122,9 @@ class Request:
         self._whole("seed", 0, LARGEST_SEED)
         self._whole("num_inference_steps", 1, MOST_STEPS)
         self._whole("upsampler_steps", 0, MOST_STEPS)
+        self._variation()
         self._mixture()
+        object.__setattr__(self, "regions", regions_of(self.regions))
         require_text(self.typed)
         for text in self.texts:
             require_text(text)
@@ -117,7 +135,7 @@ class Request:
         self._number("pull", 0, 1000)
         if self.tiles not in TILES:
             raise PromptError(f"tiles is one of {', '.join(TILES)}, not {self.tiles!r:.100}.")
-        self._pictures()
+        settle_editing(self)
         object.__setattr__(self, "control", hints_of(Control, "control", self.control))
         object.__setattr__(self, "like", hints_of(Like, "like", self.like))
         if not isinstance(self.solver, str) or self.solver not in SOLVERS:
@@ -145,7 +163,21 @@ class Request:
     @property
     def texts(self) -> tuple[str, ...]:
         """Every text that the model reads for this picture."""
-        return (self.prompt, self.negative_prompt, *(text for text, _ in self.mix))
+        return (self.prompt, self.negative_prompt, *self.texts_beside)
+
+    @property
+    def texts_beside(self) -> tuple[str, ...]:
+        """The texts that are followed besides the prompt."""
+        return (*(text for text, _ in self.mix), *(region.prompt for region in self.regions))
+
+    def following(self, number: int) -> Request:
+        """Of the pictures that are asked for at once the one with this number, from 0: the seed counts on.
+
+        Of variations it is `variation_seed` that counts on, and the seed stays.
+        """
+        if self.variation and self.variation_seed is not None:
+            return replace(self, variation_seed=self.variation_seed + number)
+        return replace(self, seed=self.seed + number)
 
     def require(self, known: Collection[str], model: str) -> None:
         """Refuse settings that would do nothing: PromptError when one that is not `known` has not its default."""
@@ -195,18 +227,6 @@ class Request:
             object.__setattr__(self, "guidance_interval", (low, high))
         self._nothing_is_idle()
 
-    def _pictures(self) -> None:
-        for name in ("picture", "mask"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, Given.of(getattr(self, name)))
-        for name in ("mask", "strength"):
-            if getattr(self, name) is not None and self.picture is None:
-                raise PromptError(f"{name} does nothing without a picture.")
-        if self.strength is not None:
-            self._number("strength", 0, 1)
-            if self.strength == 0:
-                raise PromptError("With a strength of 0 the picture would stay as it is.")
-
     def _nothing_is_idle(self) -> None:
         if self.scale == 1 and self.guidance != "cfg++":
             for name in ("negative_prompt", "guidance_rescale", "guidance_interval"):
@@ -220,6 +240,15 @@ class Request:
             raise PromptError(f"The guidance cfg++ takes a solver of one look a step without noise, not {self.solver}.")
         if self.guidance == "apg" and looks_twice:
             raise PromptError(f"The guidance apg takes a solver of one look a step, not {self.solver}.")
+
+    def _variation(self) -> None:
+        self._number("variation", 0, 1)
+        if self.variation_seed is not None:
+            self._whole("variation_seed", 0, LARGEST_SEED)
+        if self.variation and self.variation_seed is None:
+            raise PromptError("A variation takes a variation_seed, whose noise is mixed in.")
+        if self.variation_seed is not None and not self.variation:
+            raise PromptError("variation_seed does nothing at a variation of 0.")
 
     def _mixture(self) -> None:
         message = f"mix is a list of at most {MOST_PROMPTS} prompts, each with its weight"
@@ -273,7 +302,9 @@ class Request:
         if strange or "prompt" not in values:
             raise PromptError(f"This is no recipe of a picture: {', '.join(strange) or 'the prompt is missing'}.")
         # as it was before there was a choice
-        before = {"spacing": "own", "prompt_syntax": "diffusers", "tiles": "never"}
+        before: dict[str, Any] = {"spacing": "own", "prompt_syntax": "diffusers", "tiles": "never"}
+        if values.get("mask") is not None:
+            before["paste"] = False
         return cls(**before | dict(values))
 
 

@@ -27,6 +27,7 @@ from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
 from sfumato.networks.upsampler import patch_of
+from sfumato.pipelines.canvas import laid_over, size_of_canvas
 from sfumato.pipelines.hints import require_identified
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.loading import Beside, load_with, require_additions
@@ -118,7 +119,7 @@ class Pipeline:
         return cls(replace(loaded, device=where) if offload else loaded, offload=offload)
 
     def __call__(self, prompt: str | Sequence[str], count: int = 1, seed: int | None = None, **settings: Any) -> Result:
-        """Make `count` pictures of each prompt, with the seeds seed, seed + 1, ...
+        """Make `count` pictures of each prompt, with the seeds seed, seed + 1, ...; see `Request.following`.
 
         Args:
             prompt: one, or several.
@@ -150,6 +151,8 @@ class Pipeline:
         if not prompts:
             raise PromptError("At least one prompt is needed.")
         settings = {name: value for name, value in settings.items() if name not in USUAL or value is not None}
+        if settings.get("variation") and settings.get("variation_seed") is None:
+            settings["variation_seed"] = secrets.randbits(32)
         if isinstance(self.way, Latents) and settings.get("guidance", "cfg") in ("cfg", "apg"):
             settings = {**self.way.usual, **settings}
         try:
@@ -158,7 +161,7 @@ class Pipeline:
             raise PromptError(f"There is no such setting: {error}") from error
         first.require(self.way.takes, self.model.name)
         first = self._settled(first)
-        return [replace(first, prompt=one, seed=first.seed + i) for one in prompts for i in range(count)]
+        return [replace(first, prompt=one).following(number) for one in prompts for number in range(count)]
 
     def recipe(self, request: Request) -> dict[str, Any]:
         """Everything that makes the picture again: the request, the model, and what was given beside it."""
@@ -222,10 +225,13 @@ class Pipeline:
 
     def paintings(self, batch: Batch) -> Iterator[Painting]:
         """The same before they are pictures of Pillow: the model's way, and then the upsamplers."""
+        kept = laid_over(batch.plan)
         for painting in self.way.paint(batch):
+            painting = painting.changed(kept)
             yield painting
         if batch.plan.upsampler_steps and self.model.upsamplers:
-            yield from self.enlarge(painting.pictures(), batch)
+            for larger in self.enlarge(painting.pictures(), batch):
+                yield larger.changed(kept)
 
     def estimate(self, requests: Sequence[Request], device: torch.device | None = None) -> Estimate:
         """What requests will take in memory, told without making them; on another device, if one is named."""
@@ -239,7 +245,8 @@ class Pipeline:
         """Warn, or raise RoomError, where the pictures may not fit; looked at closely only where it might be so."""
         device, plan = self.model.device, batch.plan
         pixels = batch.width * batch.height * (prod(self.factors) if plan.upsampler_steps else 1) ** 2
-        key = (batch.width, batch.height, len(requests), plan.tiles, plan.guidance, plan.upsampler_steps)
+        texts = len(plan.texts_beside)
+        key = (batch.width, batch.height, len(requests), plan.tiles, plan.guidance, plan.upsampler_steps, texts)
         there = free(device)
         most = MOST_A_PIXEL * pixels * min(len(requests), self.pictures_a_pass)
         known = key in self._there_is_room or not isinstance(self.way, Latents)  # of which alone it can be told
@@ -255,21 +262,25 @@ class Pipeline:
         if not requests:
             raise PromptError("At least one request is needed.")
         plan = requests[0]
-        same = {"prompt": plan.prompt, "seed": plan.seed, "typed": plan.typed}
-        if any(replace(request, **same) != plan for request in requests):  # type: ignore[arg-type]
+        same = {name: getattr(plan, name) for name in ("prompt", "seed", "variation_seed", "typed")}
+        if any(replace(request, **same) != plan for request in requests):
             raise PromptError("Requests that are made together differ in prompt and seed at most.")
         plan.require(self.way.takes, self.model.name)
         upsampling = prod(self.factors) if plan.upsampler_steps else 1
-        across, down = self.base_size, self.base_size
-        if plan.picture is not None and isinstance(self.way, Latents):
+        across, down, asked = self.base_size, self.base_size, (plan.width, plan.height)
+        if plan.extend is not None:
+            asked = size_of_canvas(plan)
+        elif plan.picture is not None and isinstance(self.way, Latents):
             across, down = self.way.size_of(plan.picture.open(), upsampling)
-        width = self._small_side("width", plan.width, across, upsampling)
-        height = self._small_side("height", plan.height, down, upsampling)
+        told = "of what is extended" if plan.extend else ""
+        width = self._small_side(f"width {told}".rstrip(), asked[0], across, upsampling)
+        height = self._small_side(f"height {told}".rstrip(), asked[1], down, upsampling)
         if max(height, width) * upsampling > LARGEST_SIDE:
             size = f"{width * upsampling} x {height * upsampling}"
             raise PromptError(f"{size} pixels are more than {LARGEST_SIDE} a side.")
         prompts, seeds = [request.prompt for request in requests], [request.seed for request in requests]
-        return Batch(prompts, seeds, height, width, plan, self.pictures_a_pass)
+        others = [request.variation_seed for request in requests if request.variation_seed is not None]
+        return Batch(prompts, seeds, height, width, plan, self.pictures_a_pass, others)
 
     def enlarge(self, small: Float[Tensor, "b 3 h w"], batch: Batch) -> Iterator[Painting]:
         """Small pictures to the final size, a step at a time, through each upsampler of the model."""

@@ -20,6 +20,7 @@ from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.pipelines.denoising import prompted
 from sfumato.pipelines.model import Model
+from sfumato.pipelines.request import VARYING
 from sfumato.pipelines.restoring import PLAIN, SOLVERS, Coldness, degradation_of
 from sfumato.pipelines.ways.way import Batch, Painting
 from sfumato.pipelines.words import condition_of
@@ -28,7 +29,7 @@ from sfumato.pipelines.words import condition_of
 class Cold:
     """A U-Net over pixels that undoes a degradation, steered by words."""
 
-    takes: frozenset[str] = frozenset()  # its steps are its own
+    takes: frozenset[str] = frozenset(VARYING)  # its steps are its own
 
     def __init__(self, model: Model) -> None:
         self.model, self.unet = model, model.part("restorer")
@@ -57,7 +58,8 @@ class Cold:
         plan, noise, device = batch.plan, per_sample_noise(batch.seeds), self.model.device
         empty = torch.empty(len(batch.seeds), 3, batch.height, batch.width, device=device)
         warmth = self.coldness.noise if warmth is None else warmth
-        start = self.coldness.start.colours(noise(empty[..., 0, 0])) + warmth * noise(empty)
+        fresh = batch.beginning(noise)
+        start = self.coldness.start.colours(fresh(empty[..., 0, 0])) + warmth * fresh(empty)
         degrade = self.degradation(batch.seeds, batch.height, batch.pictures_a_pass)
         restore = self.restorer(batch.prompts, plan.scale, batch.pictures_a_pass)
         levels = timetable(SEVERITY, plan.num_inference_steps)

@@ -17,13 +17,14 @@ from sfumato.errors import CheckpointError, DataError, PromptError
 from sfumato.networks.classifier import Classifier
 from sfumato.pipelines.climbing import PROCESS, climbing, load_reference
 from sfumato.pipelines.model import Model
+from sfumato.pipelines.request import VARYING
 from sfumato.pipelines.ways.way import Batch, Painting
 
 
 class Gradient:
     """A classifier of noisy pictures; the words choose the class whose probability is climbed."""
 
-    takes = frozenset({"solver", "eta"})
+    takes = frozenset({"solver", "eta", *VARYING})
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -53,7 +54,7 @@ class Gradient:
         denoise = climbing(self.classifier, self.reference, asked, plan.scale, batch.pictures_a_pass)
         method = plan.method
         levels = method.route(timetable(PROCESS, plan.num_inference_steps))
-        start = noise(torch.empty(len(asked), 3, batch.height, batch.width, device=device))
+        start = batch.beginning(noise)(torch.empty(len(asked), 3, batch.height, batch.width, device=device))
         for state in sample(denoise, start, levels, noise, method.step):
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("climb", state.step, state.steps, partial(Tensor.float, shown))

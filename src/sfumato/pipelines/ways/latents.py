@@ -20,20 +20,20 @@ from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.parameterisation import Denoise
 from sfumato.diffusion.sampling import State, sample
 from sfumato.diffusion.solvers.consistency import with_boundary
-from sfumato.diffusion.steering import keeping
 from sfumato.errors import CheckpointError, PromptError
 from sfumato.networks.flux import FluxTransformer
 from sfumato.networks.unet import UNet
 from sfumato.pipelines.attachments import Attachments
 from sfumato.pipelines.autoencoding import pictures_of
-from sfumato.pipelines.beginning import begun, looking, pictured, reduced, sees
+from sfumato.pipelines.beginning import begun, kept, looking, pictured, sees
 from sfumato.pipelines.changing import changing
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
+from sfumato.pipelines.editing import EDITING
 from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.looking import guides_itself
 from sfumato.pipelines.model import Model
-from sfumato.pipelines.request import GUIDED, Request
+from sfumato.pipelines.request import GUIDED, VARYING, Request
 from sfumato.pipelines.steps import levels as levels_of
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -45,8 +45,8 @@ class Latents:
 
     takes: frozenset[str] = frozenset(
         {
-            "solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", "clip_skip",
-            "control", "like", "tiles", *GUIDED,
+            "solver", "eta", "spacing", "times", "prompt_syntax", "clip_skip", "control", "like", "tiles",
+            "regions", *GUIDED, *EDITING, *VARYING,
         }
     )  # fmt: skip
 
@@ -139,14 +139,14 @@ class Latents:
         model, plan, noise = self.model, batch.plan, per_sample_noise(batch.seeds)
         method, size = plan.method, (batch.height // self.factor, batch.width // self.factor)
         levels = levels_of(model, settled(model, plan), size)
-        fresh = noise(torch.empty(len(batch.seeds), self.channels, *size, device=model.device))
+        fresh = batch.beginning(noise)(torch.empty(len(batch.seeds), self.channels, *size, device=model.device))
         begins = plan.picture is not None and sees(model) not in ("small", "latents")
         clean = pictured(model, plan, batch.width, batch.height) if begins else None
         start, levels = begun(clean, plan, levels, fresh)
         route = method.route(levels)
         denoise = self.steered(branches, batch, route, levels)
-        if plan.mask is not None and clean is not None and not sees(model):
-            denoise = keeping(denoise, clean, reduced(plan.mask.marks(batch.width, batch.height), clean))
+        if clean is not None and (plan.mask or plan.extend) and not sees(model):
+            denoise = kept(denoise, clean, plan, batch.width, batch.height)
         return sample(denoise, start, route, noise, method.step)
 
     def steered(self, branches: Branches, batch: Batch, levels: Level, steps: Level | None = None) -> Denoise:
@@ -159,6 +159,7 @@ class Latents:
             steps: those of them at which the prompts may change; None where they do not.
         """
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
+        size = (batch.height // self.factor, batch.width // self.factor)
         if plan.guidance == "pag" and not isinstance(model.unet, UNet):
             raise PromptError(f"The denoiser of {model.name} is no U-Net, which pag needs: take another guidance.")
         decode = partial(self.decode, pictures_a_pass=passes, tiles="never")
@@ -166,7 +167,7 @@ class Latents:
 
         def asked(unet: nn.Module, said: Branches, step: int) -> Denoise:
             encode = partial(self._said_alone, batch, step)
-            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached)
+            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached, size)
             return (
                 with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
             )
@@ -197,7 +198,7 @@ class Latents:
 
     def _starts(self, batch: Batch) -> list[int]:
         """The steps, from 0, at which one of the texts begins to say something else."""
-        reading, others = batch.plan.reading, (batch.plan.negative_prompt, *(text for text, _ in batch.plan.mix))
+        reading, others = batch.plan.reading, (batch.plan.negative_prompt, *batch.plan.texts_beside)
         starts = [*map(reading.starts, batch.prompts), *(reading.starts(text, negative=True) for text in others)]
         return sorted({start for each in starts for start in each})
 

@@ -23,14 +23,14 @@ from sfumato.networks.vector_denoiser import VectorDenoiser
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.model import Model
-from sfumato.pipelines.request import GUIDED
+from sfumato.pipelines.request import GUIDED, VARYING
 from sfumato.pipelines.ways.way import Batch, Painting
 
 
 class Vectors:
     """A denoiser of vectors, steered by the vector of the prompt, and the decoder that makes pictures of them."""
 
-    takes = frozenset({"solver", "eta", "pull", *GUIDED})
+    takes = frozenset({"solver", "eta", "pull", *GUIDED, *VARYING})
     unit = None
 
     def __init__(self, model: Model) -> None:
@@ -67,7 +67,7 @@ class Vectors:
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
         method = plan.method
         levels = method.route(timetable(diffusion.process, plan.num_inference_steps, SPACINGS[diffusion.spacing]))
-        start = noise(torch.empty_like(prompts.states)) * levels.spread[0].item()
+        start = batch.beginning(noise)(torch.empty_like(prompts.states)) * levels.spread[0].item()
         passes = batch.pictures_a_pass
 
         def encode(text: str, negative: bool) -> Condition:

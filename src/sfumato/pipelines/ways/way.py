@@ -9,12 +9,13 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from sfumato.diffusion.noise import Noise, per_sample_noise, turned
 from sfumato.pipelines.request import Request
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures that are made together; they differ in prompt and seed."""
+    """Pictures that are made together; they differ in prompt and seeds."""
 
     prompts: Sequence[str]
     seeds: Sequence[int]
@@ -22,11 +23,18 @@ class Batch:
     width: int
     plan: Request  # all the rest that was asked for
     pictures_a_pass: int  # 1 computes each picture in tensors of the same shapes whatever its batch: to the same bits
+    variation_seeds: Sequence[int] = ()  # of each picture, where a variation is asked for
 
     def of(self, places: Sequence[int]) -> Batch:
         """Some of the pictures."""
         prompts, seeds = [self.prompts[place] for place in places], [self.seeds[place] for place in places]
-        return replace(self, prompts=prompts, seeds=seeds)
+        others = [self.variation_seeds[place] for place in places] if self.variation_seeds else ()
+        return replace(self, prompts=prompts, seeds=seeds, variation_seeds=others)
+
+    def beginning(self, noise: Noise) -> Noise:
+        """The noise to begin with: that of the seeds, `noise`, turned to others' where a variation is asked for."""
+        amount = self.plan.variation
+        return turned(noise, per_sample_noise(self.variation_seeds), amount) if amount else noise
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,10 @@ class Painting:
     step: int
     steps: int
     pictures: Callable[[], Float[Tensor, "b 3 h w"]]  # as they look now, in about [-1, 1]; computed when called
+
+    def changed(self, change: Callable[[Tensor], Tensor] | None) -> Painting:
+        """The same with its pictures changed."""
+        return self if change is None else replace(self, pictures=lambda: change(self.pictures()))
 
 
 class Way(Protocol):

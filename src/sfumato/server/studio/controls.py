@@ -65,11 +65,11 @@ def slider(
 
 
 @contextmanager
-def field(label: str) -> Iterator[None]:
+def field(label: str) -> Iterator[ui.element]:
     """A label above what is built inside, which says the label itself to screen readers."""
-    with ui.element("div").classes("field"):
+    with ui.element("div").classes("field") as whole:
         ui.label(label).classes("label").props("aria-hidden=true")
-        yield
+        yield whole
 
 
 class Bar(ui.element):

@@ -20,6 +20,8 @@ from sfumato.server.studio.showing import Showing
 from sfumato.server.studio.studio import Studio
 from sfumato.server.studio.variations import near
 
+AT_ONCE = 16  # jobs that are taken up again
+
 
 def attach(studio: Studio) -> None:
     """Define the page."""
@@ -81,7 +83,7 @@ class Create:
         """Make pictures near some."""
 
         def ask() -> list[tuple[Request, int]]:
-            return [(request, 1) for request in near([picture.request for picture in pictures], amount)]
+            return [(request, 1) for request in near(pictures, amount)]
 
         async def again() -> None:
             await self.vary(pictures, amount)
@@ -125,9 +127,8 @@ class Create:
         made.move(target_index=0)
 
     def _going(self) -> list[Job]:
-        """What this person has not seen finished: the newest job that is still being made."""
-        mine = [job for job in self._studio.store.unfinished() if job.owner == self._owner]
-        return mine[-1:]
+        """What is still being made for this person."""
+        return [job for job in self._studio.store.unfinished() if job.owner == self._owner][-AT_ONCE:]
 
     async def _learn_usual(self) -> None:
         """Load the model, and say in the form what it does by itself."""

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from nicegui import background_tasks, ui
 
 from sfumato.errors import SfumatoError
-from sfumato.server.job import FINISHED, Job
+from sfumato.server.job import FINISHED, Event, Job
 from sfumato.server.studio.controls import button
 from sfumato.server.studio.pictures import Picture, picture_of
+from sfumato.server.studio.showing import ways_on
 from sfumato.server.studio.studio import Studio
 from sfumato.server.studio.tile import Tile
 
@@ -47,7 +48,6 @@ class Round(ui.element):
         self._studio, self._jobs, self._vary, self._again, self._finished = studio, list(jobs), vary, again, finished
         self._tiles: dict[tuple[str, int], Tile] = {}
         self._picks: dict[tuple[str, int], ui.checkbox] = {}
-        self._told_quarter = 0
         with self:
             alone = sum(job.count for job in jobs) == 1
             with ui.element("div").classes("tiles alone" if alone else "tiles"):
@@ -97,7 +97,7 @@ class Round(ui.element):
                 if event.kind == "queued":
                     self._tell_position(event.position)
                 elif event.kind == "step":
-                    self._tell_share(event.step, event.steps)
+                    self._tell_share(event)
                     await self._tiles[job.id, event.picture].show(event)
                 elif event.kind == "picture":
                     await self._show_kept(job)
@@ -116,12 +116,15 @@ class Round(ui.element):
         before = f"{position} picture{'s' * (position != 1)} come{'s' * (position == 1)} before" if position else ""
         self._told.set_text(f"Waiting: {before}" if before else "About to begin")
 
-    def _tell_share(self, step: int, steps: int) -> None:
+    def _tell_share(self, event: Event) -> None:
         """In quarters alone, since every change is read aloud."""
-        quarter = 4 * step // max(1, steps)
-        if quarter != self._told_quarter or not self._told.text:
-            self._told_quarter = quarter
-            self._told.set_text(f"Emerging, {25 * quarter} %" if quarter else "Emerging from noise")
+        if event.stage != "denoise":
+            told = "Becoming sharper"
+        else:
+            quarter = 4 * event.step // max(1, event.steps)
+            told = f"Emerging, {25 * quarter} %" if quarter else "Emerging from noise"
+        if told != self._told.text:
+            self._told.set_text(told)
 
     def _end(self) -> None:
         for tile in self._tiles.values():
@@ -140,6 +143,8 @@ class Round(ui.element):
             return failed[0] or "Something went wrong."
         if any(job.state == "cancelled" for job in self._jobs):
             return f"Cancelled; {made} finished." if made else "Cancelled."
+        if self.running:
+            return "The server is being stopped; this goes on when it is there again."
         return "Finished." if made == 1 else f"{made} pictures finished."
 
     def _offer(self, made: Sequence[Tile]) -> None:
@@ -152,7 +157,10 @@ class Round(ui.element):
             self._chosen = AMOUNT
             self._amount.on("input", lambda event: self._choose(event.args), js_handler="e => emit(+e.target.value)")
             ui.label("a lot").classes("soft small")
-        if len(made) > 1:
+        if len(made) == 1 and made[0].picture:
+            with ui.element("div").classes("row links"):
+                ways_on(made[0].picture)
+        else:
             self._press.set_text("Pick the better ones")
             self._press.disable()
             for key, tile in self._tiles.items():

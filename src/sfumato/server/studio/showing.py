@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -53,6 +54,7 @@ class Showing(ui.dialog):
         """Open with a picture."""
         self._card.clear()
         with self._card:
+            button("×", self.close, "quiet", "Close").classes("close")
             with ui.element("figure"):
                 image = ui.element("img")
                 image.props["src"], image.props["alt"] = picture.url, picture.prompt
@@ -68,12 +70,8 @@ class Showing(ui.dialog):
             button("More like this", lambda: self._leave(self._vary, picture), "main")
             button("Same settings", lambda: self._leave(self._again, picture))
         with ui.element("div").classes("row links"):
-            ui.link("Edit", f"/edit?picture={picture.name}")
-            ui.link("X-ray", f"/xray?picture={picture.name}")
-            link = ui.link("Download", picture.url)
-            link.props["download"] = f"sfumato-{picture.job.id[:8]}-{picture.number}.png"
+            ways_on(picture)
             self._deletion(picture)
-            button("Close", self.close, "quiet")
 
     def _deletion(self, picture: Picture) -> None:
         """Deleting takes a second press, and says how much goes."""
@@ -104,6 +102,13 @@ class Showing(ui.dialog):
             await waiting
 
 
+def ways_on(picture: Picture) -> None:
+    """Links to what else can be done with a picture."""
+    ui.link("Edit", f"/edit?picture={picture.name}")
+    ui.link("X-ray", f"/xray?picture={picture.name}")
+    ui.link("Download", picture.url).props["download"] = f"sfumato-{picture.job.id[:8]}-{picture.number}.png"
+
+
 def _facts(picture: Picture) -> None:
     with ui.element("dl").classes("facts"):
         for name, value in _told(picture):
@@ -123,10 +128,8 @@ def _told(picture: Picture) -> Iterator[tuple[str, str]]:
 
 
 def _recipe(picture: Picture) -> None:
-    from json import dumps
-
     recipe = picture.recipe()
     if recipe:
         with ui.element("details"):
             words("summary", "The whole recipe")
-            words("pre", dumps(recipe, indent=2, ensure_ascii=False)).classes("code").props("tabindex=0")
+            words("pre", json.dumps(recipe, indent=2, ensure_ascii=False)).classes("code").props("tabindex=0")

@@ -14,6 +14,7 @@ from sfumato.server.job import Event
 from sfumato.server.studio.controls import Bar
 from sfumato.server.studio.pictures import Picture
 
+MAIN = 0.85  # of the work is denoising
 PREVIEW = 512  # pixels of the longer side of a picture that is not finished
 
 
@@ -42,7 +43,7 @@ class Tile(ui.element):
     async def show(self, event: Event) -> None:
         """Follow one step, and show how it looks now."""
         if event.steps:
-            self._bar.show(event.step / event.steps)
+            self._bar.show(_share(event))
         if event.preview is not None:
             picture = await asyncio.to_thread(_preview, event.preview)
             if picture and self.picture is None and not self.is_deleted:
@@ -67,6 +68,12 @@ class Tile(ui.element):
     def _open(self) -> None:
         if self.picture is not None:
             self._opened(self.picture)
+
+
+def _share(event: Event) -> float:
+    """How much of the work is done: making a picture larger is the smaller part of it."""
+    begun, part = (0.0, MAIN) if event.stage == "denoise" else (MAIN, 1 - MAIN)
+    return begun + part * event.step / event.steps
 
 
 def _preview(look: Callable[[], Image.Image]) -> str:

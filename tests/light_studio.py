@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from dataclasses import fields, replace
+from hashlib import sha256
 from types import SimpleNamespace
 
 from PIL import Image
@@ -18,10 +19,10 @@ EDITING = {"picture", "mask", "strength", "extend", "regions"}
 
 def coloured(request, step=STEPS):
     """What the double makes of a request: its colour depends on seed and words alone, and gathers step by step."""
-    red, green, blue = (hash((request.prompt, request.seed, place)) % 200 for place in range(3))
+    told = sha256(f"{request.prompt} {request.seed}".encode()).digest()
     share = step / STEPS
     size = (request.width or SIDE, request.height or SIDE)
-    return Image.new("RGB", size, tuple(round(128 + (one - 128) * share) for one in (red, green, blue)))
+    return Image.new("RGB", size, tuple(round(128 + (one - 128) * share) for one in told[:3]))
 
 
 class LightPipeline:
@@ -46,8 +47,8 @@ class LightModels:
 
     default = "light"
 
-    def __init__(self, names=("light",), writer=None):
-        self._names, self._writer, self.made = list(names), writer, LightPipeline()
+    def __init__(self, names=("light",)):
+        self._names, self.has_writer, self.made = list(names), False, LightPipeline()
 
     def names(self):
         return self._names
@@ -59,7 +60,20 @@ class LightModels:
         self._names.append(name)
 
     def writer(self, name):
-        return self._writer
+        return self if self.has_writer else None
+
+
+class LightKeys:
+    """Keys that are known as they are: owners by key."""
+
+    def __init__(self, owners):
+        self._owners = owners
+
+    def all(self):
+        return [SimpleNamespace(id=owner) for owner in self._owners.values()]
+
+    def owner(self, key):
+        return self._owners.get(key)
 
 
 class LightEngine:
@@ -84,8 +98,12 @@ class LightEngine:
         self._cancelled.add(id)
         return self.store.job(id)
 
-    def position(self, id):
-        return 0
+    def end(self):
+        """Let everything come to its end."""
+        self._cancelled.update(self._events)
+        self.gate.set()
+        for thread in self._threads:
+            thread.join()
 
     async def follow(self, id):
         seen = 0
@@ -123,4 +141,11 @@ class LightEngine:
             tell(Event(job.id, "picture", number))
         self.store.mark(job.id, "done")
         tell(Event(job.id, "done"))
-        time.sleep(0)
+
+
+def done(engine, request, count=1, owner="local"):
+    """A job that is submitted and finished."""
+    job = engine.submit(owner, "light", request, count)
+    while not (now := engine.store.job(job.id)).is_finished:
+        time.sleep(0.01)
+    return now
