@@ -3,22 +3,22 @@
 import threading
 import time
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import uvicorn
 from fastapi import FastAPI
 from nicegui import Client
 from nicegui.testing.general import nicegui_reset_globals
 
+from sfumato.server.settings import Settings
 from sfumato.server.studio.attach import attach
 
 
 @contextmanager
-def served(engine, folder):
-    """The address of the studio behind a socket."""
+def served(engine, folder, **settings):
+    """The address of the studio behind a socket; `settings` are other fields of the server's."""
     with nicegui_reset_globals():
         app = FastAPI()
-        attach(app, engine, SimpleNamespace(store=folder, keys=folder / "keys.json"))
+        attach(app, engine, Settings(folder, **settings))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
