@@ -18,6 +18,7 @@ from sfumato.cli.info import info
 from sfumato.cli.replay import replay
 from sfumato.cli.report import report
 from sfumato.cli.restore import restore
+from sfumato.cli.serve import serve
 from sfumato.cli.studio import studio
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
@@ -32,8 +33,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help answers at once
 )
 MAKING = (generate, write, imagine, caption, restore, replay)
-SHOWING = (studio,)
-for command in (*MAKING, *SHOWING, train, evaluate, report, tune_steps, export, info):
+SERVING = (serve, studio)
+for command in (*MAKING, *SERVING, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
-import time
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +13,10 @@ import typer
 from sfumato.cli.generate import DeviceOption
 from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, offered
 
-PATIENCE = 120.0  # seconds until nobody waits any more for the page to be there
-
 
 def studio(
     model: ModelsOption = None,
-    port: Annotated[int, typer.Option(help="Of this machine, which alone can open the page.")] = 7860,
+    port: Annotated[int, typer.Option(help="Of this machine; 0 takes a free one.")] = 7860,
     store: Annotated[Path, typer.Option(help="Folder of everything that is made.")] = STORE,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     data: Annotated[
@@ -32,9 +28,6 @@ def studio(
     device: DeviceOption = "auto",
 ) -> None:
     """Open the studio: make pictures, change them, look inside, train. Ctrl-C ends it; what was made is kept."""
-    address = f"http://127.0.0.1:{port}/"
-    threading.Thread(target=_tell, args=(port, address, browser), daemon=True).start()
-
     from sfumato.errors import RecipeError
 
     try:
@@ -51,23 +44,20 @@ def studio(
     from sfumato.server.store import Store
 
     settings = Settings(store, port=port, data=tuple(data or ()), training=training)
+    models = Models(offered(model or [USUAL_MODEL]), device)
     with Store(settings.store) as kept:
-        engine = Engine(Models(offered(model or [USUAL_MODEL]), device), kept, Limits())
+        engine = Engine(models, kept, Limits())
         app = create_app(engine, settings)
         attach(app, engine, settings)
-        listen(app, settings)
+        listen(app, settings, _show if browser else _tell)
     print(f"Everything that was made is in {settings.store.resolve()}.", file=sys.stderr)
 
 
-def _tell(port: int, address: str, browser: bool) -> None:
-    """Say where the studio is as soon as it answers, and go there."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        with socket.socket() as trial:
-            trial.settimeout(1)
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
-                print(f"The studio is at {address}", flush=True)
-                if browser:
-                    webbrowser.open(address)
-                return
-        time.sleep(0.05)
+def _tell(address: str) -> None:
+    print(f"The studio is at {address}/", flush=True)
+
+
+def _show(address: str) -> None:
+    """Say where it is and go there, without waiting for a browser that takes its time."""
+    _tell(address)
+    threading.Thread(target=webbrowser.open, args=(f"{address}/",), daemon=True).start()

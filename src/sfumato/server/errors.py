@@ -162,9 +162,10 @@ SETTINGS = tuple(entry.name for entry in fields(Request))
 
 
 def parameter_of(message: str, names: Iterable[str] = SETTINGS) -> str | None:
-    """The setting that a message speaks of: the first word of it that is the name of one."""
+    """The setting that a message speaks of: the first word of it that is the name of one; "texts" are the prompt."""
     known = set(names)
-    return next((word for word in re.findall(r"[a-z_]+", message) if word in known), None)
+    words = ["prompt" if word == "texts" else word for word in re.findall(r"[a-z_]+", message)]
+    return next((word for word in words if word in known), None)
 
 
 def _invalid(errors: Iterable[Mapping[str, Any]]) -> Refusal:

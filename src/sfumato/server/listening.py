@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -15,12 +17,22 @@ AT_ONCE = 512  # connections
 LARGEST_HEAD = 2**16  # bytes of a request's headers
 
 
-def listen(app: FastAPI, settings: Settings) -> None:
+def tell(address: str) -> None:
+    """Print where a server listens."""
+    print(address, flush=True)
+
+
+def listen(app: FastAPI, settings: Settings, ready: Callable[[str], None] = tell) -> None:
     """Serve an application until Ctrl-C or a signal to end; what runs is finished, a second Ctrl-C cuts it off.
+
+    Args:
+        app: the application.
+        settings: where it listens.
+        ready: called with the address as soon as it does.
 
     Raises RecipeError when the address is taken.
     """
-    server = Server(configured(app, settings))
+    server = Server(configured(app, settings), ready)
     try:
         server.run()
     except SystemExit:
@@ -45,7 +57,22 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """One that tells the application at once that it is to stop."""
+    """One that tells where it listens, and the application at once that it is to stop."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] = tell) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.ready(self.address)
+
+    @property
+    def address(self) -> str:
+        """Where it listens, once it does."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.serving.leaving.set()  # type: ignore[union-attr]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sfumato.server.engine import Engine
     from sfumato.server.settings import Settings
 
+BROWSERS = "browsers"  # what the studio remembers of each
+
 ROUTES = (entrance, pictures, create, edit, xray, train)
 """Modules with a function `attach(studio)` that defines what they answer."""
 
@@ -50,8 +52,8 @@ def attach(app: FastAPI, engine: Engine, settings: Settings) -> Studio:
 
 def furnish(studio: Studio) -> None:
     """Define the pages and what they load, without an application around them."""
-    studio.folder.mkdir(parents=True, exist_ok=True)
-    Storage.path = studio.folder
+    Storage.path = studio.folder / BROWSERS
+    Storage.path.mkdir(parents=True, exist_ok=True)
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=3600)
     for place in ROUTES:
         place.attach(studio)

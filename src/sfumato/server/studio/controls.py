@@ -36,6 +36,14 @@ def number(label: str, least: float, most: float, hint: str = "", step: float = 
     return made
 
 
+def line(label: str, hint: str = "", props: str = "") -> ui.input:
+    """A short text, with `hint` where it is empty."""
+    with field(label):
+        made = ui.input(placeholder=hint).props(f"outlined dense {props}")
+    made.props["aria-label"] = label
+    return made
+
+
 def choice(label: str, names: list[str] | dict[Any, str], value: Any) -> ui.select:
     """One of several."""
     with field(label):
@@ -70,6 +78,32 @@ def field(label: str) -> Iterator[ui.element]:
     with ui.element("div").classes("field") as whole:
         ui.label(label).classes("label").props("aria-hidden=true")
         yield whole
+
+
+class Fold:
+    """A button, and under it what it shows and hides; `inside` is to be filled where it is to stand.
+
+    Example:
+        >>> with ui.element("div").classes("row"):                              # doctest: +SKIP
+        ...     fold = Fold("More")
+        ... with fold.inside():
+        ...     number("Steps", 1, 100)
+    """
+
+    def __init__(self, text: str) -> None:
+        self._button = button(text, lambda: self.show(not self._inside.visible), "quiet").classes("more")
+
+    def inside(self) -> ui.element:
+        """What is hidden until the button is pressed."""
+        self._inside = ui.element("div").classes("fields")
+        self._button.props["aria-controls"] = self._inside.html_id
+        self.show(False)
+        return self._inside
+
+    def show(self, shown: bool) -> None:
+        """Show or hide it."""
+        self._inside.set_visibility(shown)
+        self._button.props["aria-expanded"] = "true" if shown else "false"
 
 
 class Bar(ui.element):

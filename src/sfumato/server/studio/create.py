@@ -11,7 +11,7 @@ from sfumato.errors import SfumatoError
 from sfumato.pipelines.request import Request
 from sfumato.server.job import Job
 from sfumato.server.studio.advice import Advice
-from sfumato.server.studio.form import Form
+from sfumato.server.studio.form import Form, kept
 from sfumato.server.studio.history import History
 from sfumato.server.studio.layout import page
 from sfumato.server.studio.pictures import Picture, named
@@ -57,7 +57,7 @@ class Create:
 
         `settings` names a picture whose settings the form takes over.
         """
-        self._form.restore(await ui.run_javascript("return window.sfumato ? sfumato.kept() : {}", timeout=5) or {})
+        self._form.restore(await kept())
         if settings and (picture := await asyncio.to_thread(named, self._studio, self._owner, settings)):
             self._form.fill(picture.request)
         going = await asyncio.to_thread(self._going)

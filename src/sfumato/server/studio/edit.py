@@ -19,6 +19,7 @@ from sfumato.server.studio.editing.outcome import Outcome
 from sfumato.server.studio.editing.sheet import Sheet, address, empty, laid_down
 from sfumato.server.studio.editing.tools import Tools
 from sfumato.server.studio.form import Form
+from sfumato.server.studio.form import kept as typed
 from sfumato.server.studio.layout import look, page
 from sfumato.server.studio.pictures import Picture, named, picture_of
 from sfumato.server.studio.rounds import Round
@@ -62,7 +63,9 @@ class Edit:
 
     async def begin(self, name: str) -> None:
         """What waits until a browser is there: the picture that the address names, or what lay on the table."""
-        self._form.restore(await ui.run_javascript("return window.sfumato ? sfumato.kept() : {}", timeout=5) or {})
+        if not ui.context.client.has_socket_connection:
+            return
+        self._form.restore(await typed())
         kept = pages.storage.tab.get(KEPT)
         if name and (picture := await asyncio.to_thread(named, self._studio, self._owner, name)):
             await self._opening.open(picture)

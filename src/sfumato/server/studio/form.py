@@ -11,7 +11,7 @@ from nicegui import ui
 from sfumato.diffusion.solvers import SOLVERS
 from sfumato.errors import PromptError
 from sfumato.pipelines.request import LARGEST_SEED, LARGEST_SIDE, LONGEST_PROMPT, MOST_STEPS, Request
-from sfumato.server.studio.controls import button, choice, field, number
+from sfumato.server.studio.controls import Fold, button, choice, line, number
 
 MOST_PICTURES = 16
 OWN = "the model's own"  # solver
@@ -21,6 +21,30 @@ ENTER_MAKES = """(event) => {
     event.preventDefault();
     emit();
 }"""
+
+
+def prompt_field(make: Callable[[], Any]) -> ui.textarea:
+    """Where the words are typed; Enter makes. What stands in it stays with the tab."""
+    made = ui.textarea(placeholder="a red cat beside a blue box")
+    made.props(f"autogrow borderless maxlength={LONGEST_PROMPT}").classes("prompt")
+    made.props["aria-label"] = "What the picture shows"
+    made.on("keydown.enter", make, js_handler=ENTER_MAKES)
+    return made.on("update:model-value", js_handler=kept_as("prompt"))
+
+
+def seed_field() -> ui.input:
+    """A seed; a text, since a browser's numbers are exact to 2^53 alone."""
+    return line("Seed", "random", "inputmode=numeric")
+
+
+def kept_as(name: str) -> str:
+    """A handler in the browser that keeps a value for this tab."""
+    return f"(value) => sfumato.keep({name!r}, value)"
+
+
+async def kept() -> Mapping[str, Any]:
+    """What this tab keeps for the page."""
+    return await ui.run_javascript("return window.sfumato ? sfumato.kept() : {}", timeout=5) or {}
 
 
 class Form:
@@ -33,39 +57,26 @@ class Form:
 
     def __init__(self, make: Callable[[], Any], changed: Callable[[], Any]) -> None:
         with ui.element("div").classes("ask"):
-            self.prompt = ui.textarea(placeholder="a red cat beside a blue box", on_change=changed)
-            self.prompt.props(f"autogrow borderless maxlength={LONGEST_PROMPT} input-class=words").classes("prompt")
-            self.prompt.props["aria-label"] = "What the picture shows"
-            self.prompt.on("keydown.enter", make, js_handler=ENTER_MAKES)
+            self.prompt = prompt_field(make).on_value_change(changed)
             self.advice = ui.element("div").classes("advice")
             self.trouble = ui.label().props("role=alert").classes("bad trouble")
             with ui.element("div").classes("row"):
                 self.button = button("Make", make, "main")
-                self._more = button("More", lambda: self._unfold(not self._folded.visible), "quiet").classes("more")
+                self._more = Fold("More")
                 self.told = ui.label().props("role=status").classes("soft small")
-            with ui.element("div").classes("fields") as self._folded:
+            with self._more.inside():
                 self._fields()
-        self._more.props["aria-controls"] = self._folded.html_id
-        self._unfold(False)
         self._remember()
-
-    def _unfold(self, open: bool) -> None:
-        self._folded.set_visibility(open)
-        self._more.props["aria-expanded"] = "true" if open else "false"
 
     def _fields(self) -> None:
         self.count = number("Pictures", 1, MOST_PICTURES, "1")
-        with field("Seed"):  # a text, since a browser's numbers end at 2^53
-            self.seed = ui.input(placeholder="random").props("outlined dense inputmode=numeric")
-            self.seed.props["aria-label"] = "Seed"
+        self.seed = seed_field()
         self.steps = number("Steps", 1, MOST_STEPS)
         self.guidance = number("Guidance", -1000, 1000, step=0.5)
         self.width = number("Width", 1, LARGEST_SIDE)
         self.height = number("Height", 1, LARGEST_SIDE)
         self.solver = choice("Solver", [OWN, *SOLVERS], OWN)
-        with field("Not to be seen"):
-            self.negative = ui.input(placeholder="nothing").props("outlined dense")
-            self.negative.props["aria-label"] = "Not to be seen"
+        self.negative = line("Not to be seen", "nothing")
 
     @property
     def _all(self) -> dict[str, Any]:
@@ -119,7 +130,7 @@ class Form:
         self.guidance.value, self.solver.value = request.guidance_scale, request.solver
         self.width.value, self.height.value = request.width, request.height
         self.negative.value = request.negative_prompt
-        self._unfold(True)
+        self._more.show(True)
         for name, made in self._all.items():
             _keep(name, made.value)
 
@@ -138,14 +149,14 @@ class Form:
             if fits:
                 made.value = value
         if any(kept.get(name) for name in self._all if name not in ("prompt", "solver")):
-            self._unfold(True)
+            self._more.show(True)
 
     def _remember(self) -> None:
         for name, made in self._all.items():
             if isinstance(made, ui.select):
                 made.on_value_change(lambda event, name=name: _keep(name, event.value))
-            else:
-                made.on("update:model-value", js_handler=f"(value) => sfumato.keep({name!r}, value)")
+            elif made is not self.prompt:
+                made.on("update:model-value", js_handler=kept_as(name))
 
 
 def _keep(name: str, value: Any) -> None:

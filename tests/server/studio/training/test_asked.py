@@ -12,12 +12,20 @@ def test_the_command_names_everything_and_data_come_last():
     asked = Asked("/home/me/-photos", "pictures", "tiny", "10m", ("run.previews=1",))
     command = asked.command(Path("/models/mine"), "--estimate")
     assert command[1:5] == ["-P", "-m", "sfumato", "train"]
-    assert command[5:10] == ["--out=/models/mine", "--recipe=pictures", "--size=tiny", "--budget=10m", "--set=run.previews=1"]
+    assert command[5:10] == [
+        "--out=/models/mine",
+        "--recipe=pictures",
+        "--size=tiny",
+        "--budget=10m",
+        "--set=run.previews=1",
+    ]
     assert command[10:] == ["--estimate", "--", "/home/me/-photos"]
 
 
 def test_what_is_left_open_is_the_recipes_own():
-    assert not {"--size", "--budget", "--set"} & {part.split("=")[0] for part in Asked("digits", "digits").command(Path())}
+    assert not {"--size", "--budget", "--set"} & {
+        part.split("=")[0] for part in Asked("digits", "digits").command(Path())
+    }
 
 
 def test_it_survives_being_written_down():

@@ -26,7 +26,9 @@ def test_folders_and_tars_below_a_root_are_chosen_by_their_full_path(places):
     assert places.data("digits") == "digits"
 
 
-@pytest.mark.parametrize("typed", ["/etc", "/", "{root}/../elsewhere", "{root}/way-out", "{root}/.ssh", "a\0b", "~nobody"])
+@pytest.mark.parametrize(
+    "typed", ["/etc", "/", "{root}/../elsewhere", "{root}/way-out", "{root}/.ssh", "a\0b", "~nobody"]
+)
 def test_nothing_outside_the_roots_and_nothing_hidden_is_chosen(places, typed):
     with pytest.raises(DataError, match="Only what lies in"):
         places.data(typed.format(root=places.roots[0]))

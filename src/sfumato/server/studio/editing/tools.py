@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui
 
 from sfumato.errors import PromptError
-from sfumato.server.studio.controls import button, number, slider, words
+from sfumato.server.studio.controls import Fold, button, number, slider
 from sfumato.server.studio.editing.boxes import Box, box_from, percent
 from sfumato.server.studio.editing.easel import Easel
 from sfumato.server.studio.editing.sheet import WAYS, Sheet, Way
@@ -34,9 +34,10 @@ class Tools(ui.element):
         self._easel: Easel | None = None
         self._brush, self._erase, self._chosen = BRUSH, False, -1
         with self:
-            with ui.element("div").classes("field").props('role=radiogroup aria-label="What is to change"'):
+            with ui.element("div").props('role=radiogroup aria-label="What is to change"') as ways:
                 ui.label("What is to change").classes("label").props("aria-hidden=true")
                 self._ways = {way: self._radio(way) for way in sheet.ways}
+            ways.set_visibility(len(sheet.ways) > 1)
             self._panel = ui.element("div").classes("panel")
 
     def serve(self, easel: Easel) -> None:
@@ -109,7 +110,7 @@ class Tools(ui.element):
         self._take_brush(self._brush)
 
     def _rectangles(self) -> None:
-        with _folded("A rectangle by numbers"):
+        with Fold("A rectangle by numbers").inside().classes("four"):
             corners = _corners()
             with ui.element("div").classes("row"):
                 button("Add", lambda: self._rectangle(corners, False), label="Add the rectangle")
@@ -171,7 +172,7 @@ class Tools(ui.element):
     def _places(self) -> None:
         ui.label("Draw a box on the picture, and say what is to be in it.").classes("soft small")
         self._list = ui.element("ol").classes("boxes").props('aria-label="Boxes"')
-        with _folded("A box by numbers"):
+        with Fold("A box by numbers").inside().classes("four"):
             self._corners = _corners()
             with ui.element("div").classes("row"):
                 button("Add", lambda: self._by_numbers(new=True), label="Add the box")
@@ -264,12 +265,4 @@ class Tools(ui.element):
 
 
 def _corners() -> list[ui.number]:
-    with ui.element("div").classes("fields four"):
-        return [number(f"{name}, %", 0, 100) for name in CORNERS]
-
-
-def _folded(title: str) -> ui.element:
-    folded = ui.element("details").classes("more")
-    with folded:
-        words("summary", title)
-    return folded
+    return [number(f"{name}, %", 0, 100) for name in CORNERS]

@@ -11,7 +11,7 @@ from sfumato.server.studio.training.watching import Points
 WIDTH, HEIGHT = 460, 180
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 26  # margins
 WIDE = 15  # times from the least to the greatest value, above which the scale is logarithmic
-SMOOTH = 0.85  # of the running mean stays, at each value
+SMOOTH = 20  # a value is drawn as the mean of those around it, so many means beside each other
 CLASSES = {"loss": "curve-1", "validation_loss": "curve-2"}
 NAMES = {"loss": "loss", "validation_loss": "loss on what it does not learn from"}
 
@@ -21,7 +21,7 @@ Scale = Callable[[float], float]
 def curves(name: str, lines: Mapping[str, Points]) -> str:
     """One picture of all lines over their steps; "" while there is nothing to draw.
 
-    Each line is drawn as it is, thin, and as its running mean.
+    Each line is drawn as it is, thin, and as the mean of what lies around each step.
     """
     lines = {key: points for key, points in lines.items() if points}
     if not lines:
@@ -58,14 +58,18 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def _line(points: Points, kind: str, across: Scale, down: Scale) -> str:
-    smooth, mean = [], points[0][1]
-    for step, value in points:
-        mean = SMOOTH * mean + (1 - SMOOTH) * value
-        smooth.append((step, mean))
+    smooth = [(step, _mean(points, place)) for place, (step, _) in enumerate(points)]
     thin, thick = (
         " ".join(f"{across(step):.1f},{down(value):.1f}" for step, value in some) for some in (points, smooth)
     )
     return f'<polyline class="{kind} raw" points="{thin}"/><polyline class="{kind}" points="{thick}"/>'
+
+
+def _mean(points: Points, place: int) -> float:
+    """Of the values around a place, as many before as after it."""
+    reach = min(len(points) // SMOOTH, place, len(points) - 1 - place)
+    around = points[place - reach : place + reach + 1]
+    return sum(value for _, value in around) / len(around)
 
 
 def _axes(every: Points, last: int, across: Scale, down: Scale) -> str:

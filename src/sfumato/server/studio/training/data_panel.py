@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 
 from sfumato.errors import SfumatoError
-from sfumato.server.studio.controls import button, choice, field
+from sfumato.server.studio.controls import button, choice, line
 from sfumato.server.studio.editing.sheet import address
 from sfumato.server.studio.layout import heading
 from sfumato.server.studio.training.places import BUILT_IN, Places
@@ -43,10 +43,9 @@ class DataPanel:
             with ui.element("div").classes("fields wide"):
                 self.kind = choice("Pictures with captions", {FOLDER: "a folder of my own", **BUILT_IN}, "digits")
                 self.kind.on_value_change(self._kind_chosen)
-                with field("Folder, or .tar") as self._field:
-                    self.path = ui.input(on_change=self._typed).props("outlined dense spellcheck=false")
-                    self.path.props["aria-label"] = "Folder or .tar file of captioned pictures"
-                    self.path.on("keydown.enter", self.look)
+                with ui.element("div") as self._field:
+                    self.path = line("Folder or .tar file of captioned pictures", props="spellcheck=false")
+                    self.path.on_value_change(self._typed).on("keydown.enter", self.look)
             self._offered = ui.element("div").classes("row small")
             with ui.element("div").classes("row"):
                 self._button = button("Look at it", self.look)
@@ -85,7 +84,7 @@ class DataPanel:
         own = self.kind.value == FOLDER
         self._field.set_visibility(own)
         self._offered.set_visibility(own)
-        self._shown.clear() if hasattr(self, "_shown") else None
+        self._shown.clear()
         if own and not self.path.value:
             self.path.value = f"{self._places.roots[-1].resolve()}/"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from nicegui import ui
 
 from sfumato.errors import DataError, SfumatoError
-from sfumato.server.studio.controls import button, choice, field
+from sfumato.server.studio.controls import button, choice, line
 from sfumato.server.studio.layout import heading
 from sfumato.server.studio.training.asked import Asked, checked, fitting
 from sfumato.server.studio.training.estimate import Estimate, clock, estimate
@@ -39,12 +39,9 @@ class PlanPanel:
             with ui.element("div").classes("fields"):
                 self.recipe = choice("Recipe", recipes.names(), "digits")
                 self.size = choice("Size of the networks", [OWN, *recipes.SIZES], OWN)
-                with field("Time"):
-                    self.budget = ui.input(placeholder="as the recipe says").props("outlined dense")
-                    self.budget.props["aria-label"] = "Time for everything, such as 10m or 2h; empty for the recipe's"
-                with field("Name of the model"):
-                    self.name = ui.input(value="my-model").props("outlined dense maxlength=64 spellcheck=false")
-                    self.name.props["aria-label"] = "Name of the model"
+                self.budget = line("Time, such as 10m or 2h", "as the recipe says")
+                self.name = line("Name of the model", props="maxlength=64 spellcheck=false")
+                self.name.value = "my-model"
             with ui.element("div").classes("row"):
                 self._start = button("Start", self.start, "main")
                 self._estimate = button("How long will it take?", self.tell)

@@ -9,7 +9,7 @@ from pathlib import Path
 from nicegui import ui
 
 from sfumato.errors import SfumatoError
-from sfumato.server.studio.controls import Bar, button
+from sfumato.server.studio.controls import Bar, Fold, button
 from sfumato.server.studio.layout import heading
 from sfumato.server.studio.training.curves import curves
 from sfumato.server.studio.training.estimate import clock
@@ -56,9 +56,7 @@ class RunPanel(ui.element):
                 self._take = button("Use this model", self._ask_to_use, "main")
             self._used = ui.label().classes("code")
             self._shown = ui.element("div").classes("stages")
-            with ui.element("details").classes("more"):
-                with ui.element("summary"):
-                    ui.label("What it said").classes("inline")
+            with Fold("What it said").inside():
                 self._said = ui.label().classes("code")
             self._timer = ui.timer(EVERY, self.refresh)
 

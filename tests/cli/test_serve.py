@@ -1,0 +1,56 @@
+"""`sfumato serve` offers what it was told, makes keys, and ends when it is asked to."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from typer.testing import CliRunner
+
+from sfumato.cli.main import app
+from sfumato.cli.serve import offered
+from sfumato.errors import RecipeError
+from sfumato.server.keys import Keys
+
+
+def test_a_key_is_shown_once_and_revoked(tmp_path):
+    made = CliRunner().invoke(app, ["serve", "--store", str(tmp_path), "--new-key", "me"])
+    assert made.exit_code == 0
+    keys = Keys(tmp_path / "keys.json")
+    assert keys.owner(made.stdout.strip())
+    assert CliRunner().invoke(app, ["serve", "--store", str(tmp_path), "--revoke-key", "me"]).exit_code == 0
+    assert keys.all() == ()
+
+
+def test_models_areoffered_by_name():
+    assert offered(["digits", "mine=models/mine", "models/other.safetensors"]) == {
+        "digits": "digits",
+        "mine": "models/mine",
+        "other": "models/other.safetensors",
+    }
+
+
+@pytest.mark.parametrize("models", [["a=b", "a=c"], ["=b"], ["a="], ["a/b=c"]])
+def test_names_that_are_none_or_taken_are_refused(models):
+    with pytest.raises(RecipeError, match="--model"):
+        offered(models)
+
+
+def test_the_server_makes_pictures_until_it_is_asked_to_end(tmp_path):
+    command = [sys.executable, "-m", "sfumato", "serve", "--model", "digits", "--port", "0", "--store", "store"]
+    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        address = server.stdout.readline().strip()
+        body = json.dumps({"prompt": "a handwritten seven", "steps": 2, "seed": 3}).encode()
+        headers = {"content-type": "application/json"}
+        ask = urllib.request.Request(f"{address}/v1/images/generations", body, headers)
+        with urllib.request.urlopen(ask, timeout=120) as answer:
+            assert json.load(answer)["size"] == "64x64"
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=120)
+    assert server.returncode == 0, errors
+    assert f"Jobs and pictures are in {tmp_path / 'store'}." in errors
+    assert len([*(tmp_path / "store" / "pictures").rglob("*.png")]) == 1
