@@ -16,7 +16,6 @@ from sfumato.server.studio.layout import heading
 from sfumato.server.studio.training.places import BUILT_IN, Places
 
 if TYPE_CHECKING:
-    from sfumato.server.studio.training.closer import Found
     from sfumato.server.studio.training.contents import Contents
 
 FOLDER = "folder"  # the choice that is no built-in data
@@ -37,7 +36,6 @@ class DataPanel:
         self, places: Places, checks: Path, chosen: Callable[[str], None], report: Callable[[str], str]
     ) -> None:
         self._places, self._checks, self._chosen, self._report = places, checks, chosen, report
-        self._closer: asyncio.Task[list[Found]] | None = None
         with ui.element("section").classes("step"):
             heading("What it learns from")
             with ui.element("div").classes("fields wide"):
