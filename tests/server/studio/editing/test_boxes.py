@@ -39,11 +39,6 @@ def test_a_box_by_numbers_is_in_percent_and_says_what_is_missing():
         percent(50, 20, 10, 100)
 
 
-def test_a_box_that_is_moved_stays_whole_within_the_picture():
-    moved = Box(0.5, 0.5, 0.9, 0.9, "a dog").moved(0.3, -0.7)
-    assert moved == Box(0.6, 0, 1, 0.4, "a dog")
-
-
 def test_boxes_become_regions_once_they_have_words():
     boxes = Boxes([Box(0, 0, 0.5, 1, " a red cat "), Box(0.5, 0, 1, 1)])
     with pytest.raises(PromptError, match="Box 2 has no words"):

@@ -21,7 +21,7 @@ def test_what_the_command_tells_is_read(tmp_path):
 
 
 def test_what_goes_wrong_is_told_in_its_own_words(tmp_path):
-    with pytest.raises(TrainingError, match="There is nothing in it."):
+    with pytest.raises(TrainingError, match="There is nothing in it"):
         asyncio.run(estimate(Asked("bad", "digits"), tmp_path / "model"))
 
 

@@ -36,7 +36,7 @@ def test_nothing_outside_the_roots_and_nothing_hidden_is_chosen(places, typed):
 
 @pytest.mark.parametrize("typed", ["", "{root}/gone", "{root}/note.txt"])
 def test_what_is_no_data_is_named(places, typed):
-    with pytest.raises(DataError, match="Name a folder|There is no folder"):
+    with pytest.raises(DataError, match=r"Name a folder|There is no folder"):
         places.data(typed.format(root=places.roots[0]))
 
 

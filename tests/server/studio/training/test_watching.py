@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -79,7 +80,7 @@ def test_a_long_curve_is_thinned_evenly():
         curve.add(step, 1.0)
     steps = [step for step, _ in curve.points]
     assert MOST_POINTS / 2 <= len(steps) <= MOST_POINTS
-    assert len({later - step for step, later in zip(steps, steps[1:], strict=False)}) == 1
+    assert len({later - step for step, later in pairwise(steps)}) == 1
 
 
 def test_samples_are_shown_oldest_first_and_nothing_else(run):

@@ -34,17 +34,6 @@ class Box:
         if not (0 <= self.left < self.right <= 1 and 0 <= self.top < self.bottom <= 1):
             raise PromptError("A box has its left before its right, its top above its bottom, all from 0 to 100 %.")
 
-    def moved(self, across: float, down: float) -> Box:
-        """The same elsewhere, as far as the picture goes."""
-        across = min(max(across, -self.left), 1 - self.right)
-        down = min(max(down, -self.top), 1 - self.bottom)
-        return _box(self.left + across, self.top + down, self.right + across, self.bottom + down, self.words)
-
-    @property
-    def name(self) -> str:
-        """What it is called where it has to be short."""
-        return self.words.strip() or "no words yet"
-
     @property
     def place(self) -> str:
         """Where it is, for people: in percent."""

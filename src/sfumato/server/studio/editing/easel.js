@@ -17,7 +17,10 @@ function between([x, y], [x2, y2]) {
   return { left, top, right, bottom };
 }
 
+// the same box elsewhere, as far as the picture goes
 function shifted(box, across, down) {
+  across = Math.min(Math.max(across, -box.left), 1 - box.right);
+  down = Math.min(Math.max(down, -box.top), 1 - box.bottom);
   return { ...box, left: box.left + across, top: box.top + down, right: box.right + across, bottom: box.bottom + down };
 }
 

@@ -57,7 +57,7 @@ class Easel(ui.element, component="easel.js"):
         self.tell(mask)
         self.on("painted", lambda event: painted(event.args))
         self.on("drawn", lambda event: drawn(event.args))
-        self.on("changed", lambda event: changed(event.args.get("number"), event.args.get("box")))
+        self.on("changed", lambda event: changed(*_pair(event.args)))
         self.on("removed", lambda event: removed(event.args))
         self.on("chosen", lambda event: chosen(event.args))
 
@@ -91,3 +91,8 @@ class Easel(ui.element, component="easel.js"):
     def _set(self, name: str, value: Any) -> None:
         self.props[name] = value
         self.update()
+
+
+def _pair(told: Any) -> tuple[Any, Any]:
+    """The number and the box of what a browser tells, which may be anything."""
+    return (told.get("number"), told.get("box")) if isinstance(told, dict) else (None, None)

@@ -31,6 +31,7 @@ TAKEN: dict[Way, str] = {"all": "strength", "part": "mask", "around": "extend", 
 
 LONGEST = 4  # times the shorter side; a longer picture is cropped
 AROUND = (128, 128, 128)  # what is not there yet
+SMALL = 512  # pixels of the longer side up to which nothing of it is lost there
 SHOWN = 1024  # pixels of the longer side in the browser
 
 
@@ -151,5 +152,5 @@ def address(picture: Image.Image) -> str:
     small = picture.convert("RGB")
     small.thumbnail((SHOWN, SHOWN))
     written = io.BytesIO()
-    small.save(written, format="WEBP", quality=90)
+    small.save(written, format="WEBP", quality=90, lossless=max(small.size) <= SMALL)
     return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
@@ -91,6 +90,8 @@ class Tools(ui.element):
 
     def painted(self, drawn: Any) -> None:
         """Take over what was painted on the easel."""
+        if self._sheet.way != "part":  # it came late
+            return
         try:
             self._sheet.mask.paint(drawn)
             self._complain("")
@@ -183,15 +184,15 @@ class Tools(ui.element):
 
     def drawn(self, values: Any) -> None:
         """Take over a box that was drawn on the easel."""
-        self._add(lambda: box_from(values))
+        if self._sheet.way == "places":
+            self._add(lambda: box_from(values))
 
     def changed(self, place: Any, values: Any) -> None:
         """Take over what became of a box."""
-        boxes = self._sheet.boxes
-        if isinstance(place, int) and 0 <= place < len(boxes) and isinstance(values, dict):
+        if self._is_box(place) and isinstance(values, dict):
+            boxes = self._sheet.boxes
             try:
-                # pushed over the edge by the arrow keys it stays whole
-                boxes.put(place, replace(box_from({**values, "words": boxes[place].words})))
+                boxes.put(place, box_from({**values, "words": boxes[place].words}))
             except PromptError as error:
                 self._complain(str(error))
             self._chosen = place
@@ -199,16 +200,20 @@ class Tools(ui.element):
 
     def removed(self, place: Any) -> None:
         """One box less."""
-        if isinstance(place, int):
+        if self._is_box(place):
             self._sheet.boxes.remove(place)
             self._chosen = -1
             self._show_boxes()
 
     def chosen(self, place: Any) -> None:
         """Show where a box is in numbers."""
-        if isinstance(place, int) and 0 <= place < len(self._sheet.boxes):
+        if self._is_box(place):
             self._chosen = place
             self._show_boxes(anew=False)
+
+    def _is_box(self, place: Any) -> bool:
+        is_number = isinstance(place, int) and not isinstance(place, bool)
+        return self._sheet.way == "places" and is_number and 0 <= place < len(self._sheet.boxes)
 
     def _add(self, make: Callable[[], Box]) -> None:
         try:
@@ -222,7 +227,7 @@ class Tools(ui.element):
         values = [each.value for each in self._corners]
         if new:
             self._add(lambda: percent(*values))
-        elif 0 <= self._chosen < len(self._sheet.boxes):
+        elif self._is_box(self._chosen):
             try:
                 box = percent(*values, words=self._sheet.boxes[self._chosen].words)
                 self._sheet.boxes.put(self._chosen, box)
@@ -238,7 +243,7 @@ class Tools(ui.element):
         assert self._easel
         boxes = self._sheet.boxes
         self._easel.place(boxes, self._chosen)
-        if 0 <= self._chosen < len(boxes):
+        if self._is_box(self._chosen):
             box = boxes[self._chosen]
             for made, side in zip(self._corners, (box.left, box.top, box.right, box.bottom), strict=True):
                 made.value = round(100 * side)
