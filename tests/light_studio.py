@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from hashlib import sha256
 from types import SimpleNamespace
 
+from nicegui import ui
 from PIL import Image
 
 from sfumato.errors import PromptError
@@ -149,3 +150,18 @@ def done(engine, request, count=1, owner="local"):
     while not (now := engine.store.job(job.id)).is_finished:
         time.sleep(0.01)
     return now
+
+
+def fill(person, label, value):
+    """Put a value into the field with a label, as a simulated person does."""
+    fields = {one for kind in (ui.number, ui.input, ui.select) for one in _found(person, kind)}
+    (field,) = [one for one in fields if one.props.get("aria-label") == label]
+    with person:
+        field.value = value
+
+
+def _found(person, kind):
+    try:
+        return person.find(kind=kind).elements
+    except AssertionError:  # none of this kind
+        return set()

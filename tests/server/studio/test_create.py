@@ -4,7 +4,7 @@ import asyncio
 
 from nicegui import ui
 
-from light_studio import done
+from light_studio import done, fill
 from sfumato.pipelines.request import Request
 from sfumato.server.studio.form import OWN
 from sfumato.server.studio.tile import Tile
@@ -20,16 +20,6 @@ async def ask(person, text):
     await person.should_see(kind=ui.textarea)
     person.find(kind=ui.textarea).type(text)
     a_button(person, "Make").click()
-
-
-async def fill(person, label, value):
-    with person:
-        for kind in (ui.number, ui.input, ui.select):
-            for element in person.find(kind=kind).elements:
-                if element.props.get("aria-label") == label:
-                    element.value = value
-                    return
-    raise AssertionError(f"There is no field {label}.")
 
 
 def test_words_and_a_press_make_a_picture_that_is_kept(stroll, engine):
@@ -66,7 +56,7 @@ def test_the_fields_become_settings_of_the_request(stroll, engine):
             "Pictures": 3, "Seed": "18446744073", "Steps": 2, "Guidance": 2.5, "Width": 96, "Height": 64,
             "Solver": "euler", "Not to be seen": "dogs",
         }.items():  # fmt: skip
-            await fill(person, label, value)
+            fill(person, label, value)
         await ask(person, "a red cat")
         await person.should_see("3 pictures finished.", retries=LONG)
         ((request, count),) = engine.submitted
@@ -83,19 +73,19 @@ def test_what_is_wrong_is_told_beside_the_words(stroll, engine):
         await person.open("/")
         a_button(person, "Make").click()
         await person.should_see("Say in a few words", retries=LONG)
-        await fill(person, "Width", 70)
+        fill(person, "Width", 70)
         await ask(person, "a red cat")
         await person.should_see("width 70 is not a multiple of 32 pixels", retries=LONG)
-        await fill(person, "Width", None)
+        fill(person, "Width", None)
         for label, wrong, told in (
             ("Seed", "seven", "Seed: a whole number"),
             ("Steps", 2.5, "Steps: a whole number"),
             ("Pictures", 99, "Pictures: from 1 to 16"),
         ):
-            await fill(person, label, wrong)
+            fill(person, label, wrong)
             a_button(person, "Make").click()
             await person.should_see(told, retries=LONG)
-            await fill(person, label, None)
+            fill(person, label, None)
         assert not engine.submitted
 
     stroll(walk)
@@ -144,7 +134,7 @@ def test_what_is_being_made_is_there_again_after_a_reload(stroll, engine):
 def test_the_better_ones_are_picked_and_refined(stroll, engine):
     async def walk(person):
         await person.open("/")
-        await fill(person, "Pictures", 3)
+        fill(person, "Pictures", 3)
         await ask(person, "a red cat")
         await person.should_see("3 pictures finished.", retries=LONG)
         boxes = sorted(person.find(kind=ui.checkbox).elements, key=lambda box: box.id)
@@ -180,7 +170,7 @@ def test_everything_made_is_found_again_by_its_words_and_can_be_deleted(stroll, 
     async def walk(person):
         await person.open("/")
         await thumbs(person, 4)
-        await fill(person, "Search the words of everything made so far", "dog")
+        fill(person, "Search the words of everything made so far", "dog")
         first, _ = await thumbs(person, 2)
         with person:
             for listener in first._event_listeners.values():

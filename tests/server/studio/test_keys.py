@@ -19,7 +19,7 @@ def test_without_a_key_there_is_only_the_door(stroll, engine):
 
     async def walk(person):
         client: httpx.AsyncClient = person.http_client
-        for path in ("/", "/xray", "/edit", "/train", f"/_studio/pictures/{job.id}/0", "/_studio/looks/x"):
+        for path in ("/", "/xray", "/edit", "/train", f"/_studio/pictures/{job.id}/0", "/_studio/tray/x"):
             answer = await client.get(path)
             assert (answer.status_code, answer.headers["location"]) == (303, "/enter"), path
         await person.open("/")

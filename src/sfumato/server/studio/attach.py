@@ -12,7 +12,7 @@ from nicegui import ui
 from nicegui.storage import Storage
 
 from sfumato.server.keys import Keys
-from sfumato.server.studio import create, edit, entrance, pictures, train, xray
+from sfumato.server.studio import create, edit, entrance, pictures, train, tray, xray
 from sfumato.server.studio.layout import STATIC, STATIC_URL
 from sfumato.server.studio.studio import Studio
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BROWSERS = "browsers"  # what the studio remembers of each
 
-ROUTES = (entrance, pictures, create, edit, xray, train)
+ROUTES = (entrance, pictures, tray, create, edit, xray, train)
 """Modules with a function `attach(studio)` that defines what they answer."""
 
 
@@ -41,6 +41,7 @@ def attach(app: FastAPI, engine: Engine, settings: Settings) -> Studio:
     ui.run_with(
         app,
         title="sfumato",
+        language="en-US",
         dark=None,
         tailwind=False,
         storage_secret=_secret(studio.folder),

@@ -22,6 +22,7 @@ class History(ui.element):
         self.classes("history").props('aria-label="Everything made so far"')
         self._studio, self._owner, self._opened = studio, owner, opened
         self._before: float | None = None
+        self._ended = True
         with self:
             with ui.element("div").classes("row between"):
                 words("h2", "Made so far")

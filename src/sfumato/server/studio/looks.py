@@ -1,17 +1,11 @@
-"""What was looked into, as pages of their own that are kept for a while."""
+"""Looking into pictures: the traces that a page shows, one after the other."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-from fastapi import Depends, HTTPException
-from fastapi.responses import HTMLResponse
-from nicegui import app as pages
 
 from sfumato.pipelines.request import Request
 from sfumato.server.studio.studio import Studio
@@ -21,8 +15,6 @@ if TYPE_CHECKING:
     from sfumato.pipelines.trace import Trace
     from sfumato.server.xray.effects import Effect
 
-URL = "/_studio/looks"
-KEPT = 16  # pages of a few megabytes
 MOST_WORDS = 24  # that are taken away in turn
 
 Tell = Callable[[int, int], bool]
@@ -53,22 +45,11 @@ class Left(Exception):
 
 
 class Looks:
-    """The newest pages, each for the one who asked; one is made at a time, since it takes all that the machine has."""
+    """Makes the pages, one at a time, since each takes all that the machine has; they are laid on the tray."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._pages: OrderedDict[str, tuple[str, str]] = OrderedDict()  # owner and page
         self._one_at_a_time = asyncio.Semaphore(1)
-
-    def attach(self) -> None:
-        """Define the route that serves them."""
-
-        @pages.get(URL + "/{name}", dependencies=[Depends(self._studio.admit)], include_in_schema=False)
-        def look(name: str) -> HTMLResponse:
-            owner, text = self._pages.get(name, ("", ""))
-            if not text or owner != self._studio.owner:
-                raise HTTPException(404, "This look inside is not kept any more; look again.")
-            return HTMLResponse(text, headers={"Cache-Control": "private, no-store"})
 
     async def add(self, owner: str, wanted: Wanted, tell: Tell) -> str:
         """Look into a picture; the address of its page.
@@ -79,11 +60,7 @@ class Looks:
         """
         async with self._one_at_a_time:
             text = await asyncio.to_thread(self._page, wanted, tell)
-        name = secrets.token_urlsafe(16)
-        self._pages[name] = owner, text
-        while len(self._pages) > KEPT:
-            self._pages.popitem(last=False)
-        return f"{URL}/{name}"
+        return self._studio.tray.put(owner, text.encode(), "text/html; charset=utf-8")
 
     def _page(self, wanted: Wanted, tell: Tell) -> str:
         from sfumato.server.xray.page import page

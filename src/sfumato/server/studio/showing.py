@@ -12,6 +12,7 @@ from nicegui import ui
 
 from sfumato.errors import SfumatoError
 from sfumato.server.studio.controls import button, words
+from sfumato.server.studio.enlarging import Enlarging
 from sfumato.server.studio.pictures import Picture
 from sfumato.server.studio.studio import Studio
 
@@ -22,6 +23,7 @@ TOLD = {
     "solver": "Solver",
     "negative_prompt": "Not to be seen",
     "strength": "Strength",
+    "variation": "Variation",
 }
 """What of a request is told in words; the whole recipe is below."""
 
@@ -61,16 +63,17 @@ class Showing(ui.dialog):
             with ui.element("div").classes("told"):
                 words("h2", picture.prompt)
                 _facts(picture)
-                self._deeds(picture)
+                self._deeds(picture, image)
                 _recipe(picture)
         self.open()
 
-    def _deeds(self, picture: Picture) -> None:
+    def _deeds(self, picture: Picture, image: ui.element) -> None:
         with ui.element("div").classes("row"):
             button("More like this", lambda: self._leave(self._vary, picture), "main")
             button("Same settings", lambda: self._leave(self._again, picture))
         with ui.element("div").classes("row links"):
             ways_on(picture)
+            Enlarging(self._studio, picture, image)
             self._deletion(picture)
 
     def _deletion(self, picture: Picture) -> None:
@@ -119,10 +122,11 @@ def _facts(picture: Picture) -> None:
 
 def _told(picture: Picture) -> Iterator[tuple[str, str]]:
     yield "Model", picture.job.model
-    request = {**picture.job.request, "seed": int(picture.job.request.get("seed", 0)) + picture.number}
+    asked = picture.job.request
+    known = {**asked, "seed": int(asked.get("seed", 0)) + picture.number, "variation": asked.get("variation") or None}
     for name, label in TOLD.items():
-        if request.get(name) not in (None, ""):
-            value = request[name]
+        value = known.get(name)
+        if value is not None and value != "":
             yield label, f"{value:g}" if isinstance(value, float) else str(value)
     yield "Made", time.strftime("%-d %B %Y, %H:%M", time.localtime(picture.job.created))
 

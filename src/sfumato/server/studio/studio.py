@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Depends, HTTPException
 from nicegui import app, ui
 
+from sfumato.server.studio.tray import Tray
+
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
@@ -34,6 +36,7 @@ class Studio:
         roots: folders within which a person may choose one to train on.
         trained: the folder in which models are trained.
         trains_with_keys: whether people with keys may train too; without keys whoever sees the page may.
+        tray: what was made besides the pictures of the store.
     """
 
     engine: Engine
@@ -42,6 +45,7 @@ class Studio:
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
     trained: Path = field(default_factory=lambda: Path.cwd() / "models")
     trains_with_keys: bool = False
+    tray: Tray = field(default_factory=Tray)
 
     @property
     def models(self) -> Models:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from sfumato.pipelines.given import Given
 from sfumato.pipelines.request import Request
@@ -38,5 +39,5 @@ def _beside(picture: Picture, amount: float) -> Request:
     if not request.variation:
         return replace(request, variation=amount, variation_seed=other)
     strength = LEAST_STRENGTH + (1 - LEAST_STRENGTH) * amount
-    given = {"picture": Given.of(picture.path), "mask": None, "extend": None, "strength": strength}
+    given: dict[str, Any] = {"picture": Given.of(picture.path), "mask": None, "extend": None, "strength": strength}
     return replace(request, seed=other, variation=0.0, variation_seed=None, **given)

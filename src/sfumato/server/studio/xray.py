@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from nicegui import ui
 
 from sfumato.errors import PromptError, SfumatoError
 from sfumato.pipelines.request import LARGEST_SEED, LONGEST_PROMPT, Request
-from sfumato.server.studio.controls import Bar, Fold, button, line, number
+from sfumato.server.studio.controls import Bar, Fold, button, line, number, words
 from sfumato.server.studio.form import ENTER_MAKES, kept, prompt_field, seed_field, seed_of
 from sfumato.server.studio.layout import page
 from sfumato.server.studio.looks import Left, Looks, Wanted
@@ -18,12 +19,15 @@ from sfumato.server.studio.studio import Studio
 
 MOST_STEPS = 100  # each is kept and drawn
 MOST_SEEDS = 5
+ABOUT = (
+    "See the picture emerge step by step, where in it each word acts, what guidance adds, and how another prompt goes "
+    "another way. Pictures that were made on the page Create can be looked into from there."
+)
 
 
 def attach(studio: Studio) -> None:
-    """Define the page, and the route that serves what it shows."""
+    """Define the page."""
     looks = Looks(studio)
-    looks.attach()
 
     @studio.page("/xray", "X-ray")
     async def xray(picture: str = "") -> None:
@@ -62,7 +66,8 @@ class Xray:
         self._far = 0, 1  # traces that are there, and of how many
         self._watch = ui.timer(0.3, self._tell, active=False)
         self._idle()
-        self._shown = ui.element("div").classes("look")
+        with ui.element("div").classes("look") as self._shown:
+            words("p", ABOUT).classes("ask soft")
 
     def _fields(self) -> None:
         self._other = line("Another prompt beside it", "none", f"maxlength={LONGEST_PROMPT}")
@@ -111,7 +116,7 @@ class Xray:
         steps = _within("Steps", self._steps.value, 1, MOST_STEPS)
         beside = _within("Seeds beside it", self._seeds.value, 0, MOST_SEEDS) or 0
         changes = {"num_inference_steps": steps, "seed": seed_of(self._seed.value)}
-        settings = {name: value for name, value in changes.items() if value is not None}
+        settings: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
         if self._given is None:
             request = self._studio.models.pipeline(self._model).requests(prompt, **settings)[0]
         else:

@@ -1,5 +1,5 @@
 // What the studio's pages need in the browser and a round trip to the server would be too late for.
-const sfumato = {
+window.sfumato = {
   // light, dark, or as the system has it; remembered for a year
   colours(name) {
     document.documentElement.dataset.colours = name;
