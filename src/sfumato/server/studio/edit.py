@@ -125,16 +125,21 @@ class Edit:
             settings = {**self._form.settings(), **sheet.settings()}
             return [(pipeline.requests(self._form.words, **settings)[0], self._form.pictures)]
 
-        await self._submit(ask, sheet)
+        await self._submit(ask, sheet.model, sheet.before, sheet.whole)
 
-    async def _submit(self, ask: Callable[[], list[tuple[Request, int]]], sheet: Sheet) -> None:
+    async def _submit(
+        self,
+        ask: Callable[[], list[tuple[Request, int]]],
+        model: str,
+        before: Image.Image | None,
+        size: tuple[int, int],
+    ) -> None:
         """Hand requests to the engine, and show what becomes of them; what is wrong is told beside the words."""
 
         def submit() -> list[Job]:
             engine = self._studio.engine
-            return [engine.submit(self._owner, sheet.model, request, count) for request, count in ask()]
+            return [engine.submit(self._owner, model, request, count) for request, count in ask()]
 
-        before, size = sheet.before, sheet.whole
         self._form.complain()
         self._form.button.disable()
         try:
@@ -149,7 +154,7 @@ class Edit:
             self._show(picture, before, size)
 
         async def vary(pictures: Sequence[Picture], amount: float) -> None:
-            await self._submit(lambda: [(one, 1) for one in near([each.request for each in pictures], amount)], sheet)
+            await self._submit(lambda: [(request, 1) for request in near(pictures, amount)], model, before, size)
 
         async def finished() -> None:
             if first := await asyncio.to_thread(self._first, jobs):

@@ -156,11 +156,10 @@ export default {
       if (!this.drag) return;
       const { number } = this.drag;
       const draft = this.draft;
-      if (this.tool === "mask") this.$emit("painted", this.$refs.mask.toDataURL("image/png"));
-      else if (draft && number !== null) this.$emit("changed", { number, box: draft });
-      else if (draft && draft.right - draft.left > CLICK && draft.bottom - draft.top > CLICK) this.$emit("drawn", draft);
-      if (number !== null && draft) Object.assign(this.boxes[number], draft); // until Python has answered
       this.drag = this.draft = null;
+      if (this.tool === "mask") this.$emit("painted", this.$refs.mask.toDataURL("image/png"));
+      else if (draft && number !== null) this.put(number, draft);
+      else if (draft && draft.right - draft.left > CLICK && draft.bottom - draft.top > CLICK) this.$emit("drawn", draft);
     },
 
     stroke(from, to) {
@@ -184,6 +183,11 @@ export default {
       return shifted(box, here[0] - first[0], here[1] - first[1]);
     },
 
+    put(number, box) {
+      Object.assign(this.boxes[number], box); // until Python has answered, which may be after the next key
+      this.$emit("changed", { number, box });
+    },
+
     // --- the keyboard, on a box ---
 
     choose(number) {
@@ -196,7 +200,7 @@ export default {
         const box = this.boxes[number];
         const [across, down] = arrow.map((way) => way * STEP);
         const larger = { ...box, right: box.right + across, bottom: box.bottom + down };
-        this.$emit("changed", { number, box: event.shiftKey ? larger : shifted(box, across, down) });
+        this.put(number, event.shiftKey ? larger : shifted(box, across, down));
       } else if (event.key === "Delete" || event.key === "Backspace") {
         this.$emit("removed", number);
       } else return;

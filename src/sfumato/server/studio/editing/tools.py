@@ -57,7 +57,7 @@ class Tools(ui.element):
             made.props["checked"] = each == way
         assert self._easel
         self._easel.take({"part": "mask", "places": "boxes"}.get(way, "none"))  # type: ignore[arg-type]
-        self._extend()
+        self._show_extension()
         self._panel.clear()
         with self._panel:
             {"all": self._all, "part": self._part, "around": self._around, "places": self._places}[way]()
@@ -152,21 +152,23 @@ class Tools(ui.element):
                 made = number(f"{name}, pixels", 0, 4 * max(self._sheet.size), "0", unit)
                 made.value = self._sheet.extend[side] or None
                 made.on_value_change(lambda event, side=side: self._extend_by(side, event.value))
-        self._told = ui.label().classes("soft small").props("role=status")
-        self._extend()
+        self._whole = ui.label().classes("soft small").props("role=status")
+        self._tell_whole()
 
     def _extend_by(self, side: int, pixels: float | None) -> None:
         self._sheet.extend_by(side, min(pixels or 0, 4 * max(self._sheet.size)))
-        self._extend()
+        self._show_extension()
+        self._tell_whole()
 
-    def _extend(self) -> None:
+    def _show_extension(self) -> None:
         assert self._easel
         left, top, right, bottom = self._sheet.extend if self._sheet.way == "around" else (0, 0, 0, 0)
         width, height = self._sheet.size
         self._easel.extend((left / width, top / height, right / width, bottom / height))
-        if self._sheet.way == "around" and hasattr(self, "_told"):
-            whole = "{} × {}".format(*self._sheet.whole)
-            self._told.set_text(f"It becomes {whole} pixels; sides grow by multiples of {self._sheet.unit}.")
+
+    def _tell_whole(self) -> None:
+        whole = "{} × {}".format(*self._sheet.whole)
+        self._whole.set_text(f"It becomes {whole} pixels; sides grow by multiples of {self._sheet.unit}.")
 
     # --- places -------------------------------------------------------------------------------------------------------
 
