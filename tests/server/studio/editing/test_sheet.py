@@ -63,7 +63,8 @@ def test_only_what_the_model_follows_is_offered():
 
 
 def test_a_whole_picture_changes_by_its_strength():
-    laid = sheet(strength=0.3)
+    laid = sheet()
+    laid.strengths["all"] = 0.3
     assert laid.settings() == {"picture": laid.picture, "strength": 0.3}
 
 

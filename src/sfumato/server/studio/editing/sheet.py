@@ -29,6 +29,9 @@ WAYS: dict[Way, str] = {
 TAKEN: dict[Way, str] = {"all": "strength", "part": "mask", "around": "extend", "places": "regions"}
 """The setting of a request without which a way cannot be gone."""
 
+STRENGTHS: dict[Way, float] = {"all": 0.6, "part": 1.0, "places": 0.8}
+"""How much of a picture changes at first."""
+
 LONGEST = 4  # times the shorter side; a longer picture is cropped
 AROUND = (128, 128, 128)  # what is not there yet
 SMALL = 512  # pixels of the longer side up to which nothing of it is lost there
@@ -46,7 +49,7 @@ class Sheet:
         takes: the settings that it follows.
         picture: of this size; None for an empty sheet.
         way: what is to change.
-        strength: how much of a picture changes, above 0 to 1.
+        strengths: how much of a picture changes, above 0 to 1, for each way that asks.
         mask: of the part that changes.
         extend: pixels added left, above, right and below.
         boxes: things in places.
@@ -58,7 +61,7 @@ class Sheet:
     takes: frozenset[str]
     picture: Image.Image | None = None
     way: Way = "all"
-    strength: float = 0.6
+    strengths: dict[Way, float] = field(default_factory=lambda: dict(STRENGTHS))
     extend: tuple[int, int, int, int] = (0, 0, 0, 0)
     boxes: Boxes = field(default_factory=Boxes)
     mask: Mask = field(init=False)
@@ -102,20 +105,19 @@ class Sheet:
         if self.picture is None:
             raise PromptError("Open a picture first, or place things on the empty sheet.")
         if self.way == "all":
-            return {"picture": self.picture, "strength": self.strength}
+            return {"picture": self.picture, "strength": self.strengths["all"]}
         if self.way == "around":
             if not any(self.extend):
                 raise PromptError("Say at which side the picture is to grow.")
             return {"picture": self.picture, "extend": self.extend}
         if not self.mask.share:
             raise PromptError("Paint over the part that is to change, or add a rectangle by numbers.")
-        image = self.mask.image
-        return {"picture": self.picture, "mask": image, "strength": self.strength}
+        return {"picture": self.picture, "mask": self.mask.image, "strength": self.strengths["part"]}
 
     def _placed(self) -> dict[str, Any]:
         if not self.boxes:
             raise PromptError("Draw a box where something is to be, or add one by numbers.")
-        below = {"picture": self.picture, "strength": self.strength} if self.picture else {}
+        below = {"picture": self.picture, "strength": self.strengths["places"]} if self.picture else {}
         size = {} if self.picture else {"width": self.size[0], "height": self.size[1]}
         return {"regions": self.boxes.regions(), **below, **size}
 

@@ -64,9 +64,9 @@ class Tools(ui.element):
 
     def _strength(self, label: str = "How much changes") -> None:
         def change(value: float) -> None:
-            self._sheet.strength = value / 100
+            self._sheet.strengths[self._sheet.way] = value / 100
 
-        slider(label, round(100 * self._sheet.strength), change, least=5)
+        slider(label, round(100 * self._sheet.strengths[self._sheet.way]), change, least=5)
 
     def _all(self) -> None:
         self._strength()
