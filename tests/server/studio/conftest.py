@@ -63,18 +63,11 @@ def engine(tmp_path):
 def stroll(engine, tmp_path):
     """Runs what a simulated person does: `stroll(async function of the person)`; `kept` is what the tab remembers."""
 
-    def run(walk, keys=None, kept=None):
+    def run(walk, keys=None, kept=None, **settings):
         async def whole():
             async with user_simulation() as person:
-                furnish(
-                    Studio(
-                        engine,
-                        tmp_path / "studio",
-                        LightKeys(keys or {}),
-                        roots=(tmp_path / "home",),
-                        trained=tmp_path / "models",
-                    )
-                )
+                rooms = {"roots": (tmp_path / "home",), "trained": tmp_path / "models"}
+                furnish(Studio(engine, tmp_path / "studio", LightKeys(keys or {}), **rooms, **settings))
                 person.javascript_rules[re.compile(r".*sfumato\.kept")] = lambda _: kept or {}
                 try:
                     await walk(person)

@@ -49,6 +49,18 @@ def test_enter_makes_as_the_button_does(stroll, engine):
     stroll(walk)
 
 
+def test_where_everything_is_private_so_is_what_is_made_here(stroll, engine):
+    async def walk(person):
+        await person.open("/")
+        await ask(person, "a secret cat")
+        await person.should_see("Finished.", retries=LONG)
+        (job,) = engine.store.jobs()
+        assert job.private
+        assert "secret" not in str(job.request)
+
+    stroll(walk, private=True)
+
+
 def test_the_fields_become_settings_of_the_request(stroll, engine):
     async def walk(person):
         await person.open("/")

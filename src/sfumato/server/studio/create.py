@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from nicegui import ui
 
@@ -96,10 +97,8 @@ class Create:
         """Hand requests to the engine and show what becomes of them; what is wrong is told beside the words."""
 
         def submit() -> list[Job]:
-            return [
-                self._studio.engine.submit(self._owner, model or self._model, request, count)
-                for request, count in ask()
-            ]
+            send = partial(self._studio.engine.submit, self._owner, model or self._model, private=self._studio.private)
+            return [send(request, count) for request, count in ask()]
 
         self._form.complain()
         self._form.button.disable()

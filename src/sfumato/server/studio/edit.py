@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from nicegui import app as pages
 from nicegui import ui
@@ -137,8 +138,8 @@ class Edit:
         """Hand requests to the engine, and show what becomes of them; what is wrong is told beside the words."""
 
         def submit() -> list[Job]:
-            engine = self._studio.engine
-            return [engine.submit(self._owner, model, request, count) for request, count in ask()]
+            send = partial(self._studio.engine.submit, self._owner, model, private=self._studio.private)
+            return [send(request, count) for request, count in ask()]
 
         self._form.complain()
         self._form.button.disable()

@@ -36,6 +36,7 @@ class Studio:
         roots: folders within which a person may choose one to train on.
         trained: the folder in which models are trained.
         trains_with_keys: whether people with keys may train too; without keys whoever sees the page may.
+        private: whether the words of every job are forgotten once it is finished.
         tray: what was made besides the pictures of the store.
     """
 
@@ -45,6 +46,7 @@ class Studio:
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
     trained: Path = field(default_factory=lambda: Path.cwd() / "models")
     trains_with_keys: bool = False
+    private: bool = False
     tray: Tray = field(default_factory=Tray)
 
     @property

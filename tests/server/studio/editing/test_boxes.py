@@ -32,11 +32,11 @@ def test_numbers_that_are_none_are_refused():
 
 
 def test_a_box_by_numbers_is_in_percent_and_says_what_is_missing():
-    assert percent(10, 20, 50, 100, "a cat") == Box(0.1, 0.2, 0.5, 1, "a cat")
+    assert percent([10, 20, 50, 100], "a cat") == Box(0.1, 0.2, 0.5, 1, "a cat")
     with pytest.raises(PromptError, match="Right: a number from 0 to 100"):
-        percent(10, 20, None, 100)
+        percent([10, 20, None, 100])
     with pytest.raises(PromptError, match="left before its right"):
-        percent(50, 20, 10, 100)
+        percent([50, 20, 10, 100])
 
 
 def test_boxes_become_regions_once_they_have_words():

@@ -51,22 +51,24 @@ def box_from(values: Any) -> Box:
     if not isinstance(values, Mapping):
         raise refused
     sides = [values.get(name) for name in ("left", "top", "right", "bottom")]
-    if not all(isinstance(side, int | float) and not isinstance(side, bool) and math.isfinite(side) for side in sides):
+    if not all(map(_is_number, sides)):
         raise refused
     words = values.get("words", "")
     if not isinstance(words, str) or len(words) > LONGEST:
         raise refused
-    return _box(*sides, words)
+    left, top, right, bottom = map(float, sides)  # type: ignore[arg-type]
+    return _box(left, top, right, bottom, words)
 
 
-def percent(left: Any, top: Any, right: Any, bottom: Any, words: str = "") -> Box:
+def percent(corners: Sequence[Any], words: str = "") -> Box:
     """A box by numbers in percent, as typed; PromptError names what is missing."""
     sides = []
-    for name, value in (("Left", left), ("Top", top), ("Right", right), ("Bottom", bottom)):
-        if not isinstance(value, int | float) or not 0 <= value <= 100:
+    for name, value in zip(("Left", "Top", "Right", "Bottom"), corners, strict=True):
+        if not _is_number(value) or not 0 <= value <= 100:
             raise PromptError(f"{name}: a number from 0 to 100, in percent of the picture.")
         sides.append(value / 100)
-    return Box(*sides, words=words)
+    left, top, right, bottom = sides
+    return Box(left, top, right, bottom, words)
 
 
 class Boxes(Sequence[Box]):
@@ -112,6 +114,10 @@ class Boxes(Sequence[Box]):
             if not box.words.strip():
                 raise PromptError(f"Box {number} has no words: say what is to be seen in it, or remove it.")
         return tuple((box.words.strip(), (box.left, box.top, box.right, box.bottom)) for box in self._boxes)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _box(left: float, top: float, right: float, bottom: float, words: str) -> Box:

@@ -119,7 +119,7 @@ class Tools(ui.element):
 
     def _rectangle(self, corners: list[ui.number], take_away: bool) -> None:
         try:
-            box = percent(*(each.value for each in corners))
+            box = percent([each.value for each in corners])
         except PromptError as error:
             self._complain(str(error))
             return
@@ -228,10 +228,10 @@ class Tools(ui.element):
     def _by_numbers(self, *, new: bool) -> None:
         values = [each.value for each in self._corners]
         if new:
-            self._add(lambda: percent(*values))
+            self._add(lambda: percent(values))
         elif self._is_box(self._chosen):
             try:
-                box = percent(*values, words=self._sheet.boxes[self._chosen].words)
+                box = percent(values, self._sheet.boxes[self._chosen].words)
                 self._sheet.boxes.put(self._chosen, box)
                 self._complain("")
             except PromptError as error:
