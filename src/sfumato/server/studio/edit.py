@@ -59,8 +59,8 @@ class Edit:
         self._table = ui.element("div").classes("table")
         self._form = Form(self.make, lambda: self._form.complain())
         self._form.without_size()
-        self._made = ui.element("div").classes("rounds")
         self._outcome = ui.element("div")
+        self._made = ui.element("div").classes("rounds")
 
     async def begin(self, name: str) -> None:
         """What waits until a browser is there: the picture that the address names, or what lay on the table."""
@@ -158,8 +158,9 @@ class Edit:
             await self._submit(lambda: [(request, 1) for request in near(pictures, amount)], model, before, size)
 
         async def finished() -> None:
-            if first := await asyncio.to_thread(self._first, jobs):
-                opened(first)
+            if only := await asyncio.to_thread(self._only, jobs):
+                opened(only)
+                self._made.classes("compared")  # and need not be seen twice
 
         self._follow(jobs, size, self.make, vary, opened, finished)
 
@@ -172,13 +173,13 @@ class Edit:
         opened: Callable[[Picture], None],
         finished: Callable[[], Awaitable[None]],
     ) -> None:
-        self._made.clear()
+        self._made.classes(remove="compared").clear()
         self._outcome.clear()
         with self._made:
             Round(self._studio, jobs, size, again=again, vary=vary, opened=opened, finished=finished)
 
-    def _first(self, jobs: Sequence[Job]) -> Picture | None:
-        """The only picture that was made, which is shown at once; of several a person chooses."""
+    def _only(self, jobs: Sequence[Job]) -> Picture | None:
+        """The only picture that was made, which is compared at once; of several a person chooses."""
         kept = [(job, number) for job in jobs for number in self._studio.store.kept(job.id)]
         return picture_of(self._studio, self._owner, *kept[0]) if len(kept) == 1 else None
 

@@ -39,11 +39,7 @@ class Outcome(ui.element):
                 after.props["src"], after.props["alt"] = picture.url, f"After: {picture.prompt}"
                 if before:
                     self._compare(before)
-            with ui.element("div").classes("row"):
-                button("Go on with this one", lambda: go_on(picture), "main")
-                link = ui.link("Download", picture.url)
-                link.props["download"] = f"sfumato-{picture.job.id[:8]}-{picture.number}.png"
-                ui.link("X-ray", f"/xray?picture={picture.name}")
+            button("Go on with this one", lambda: go_on(picture), "main")
 
     def _compare(self, before: Image.Image) -> None:
         image = ui.element("img").classes("before")
