@@ -65,14 +65,18 @@ def stroll(engine, tmp_path):
 
     def run(walk, keys=None, kept=None, **settings):
         async def whole():
+            failed = None  # raised once all is put away: an exception through the simulation would wait for ever
             async with user_simulation() as person:
                 rooms = {"roots": (tmp_path / "home",), "trained": tmp_path / "models"}
                 furnish(Studio(engine, tmp_path / "studio", LightKeys(keys or {}), **rooms, **settings))
                 person.javascript_rules[re.compile(r".*sfumato\.kept")] = lambda _: kept or {}
                 try:
                     await walk(person)
-                finally:
-                    Client.page_routes.clear()  # or NiceGUI would unload the modules that define them
+                except BaseException as error:
+                    failed = error
+                Client.page_routes.clear()  # or NiceGUI would unload the modules that define them
+            if failed:
+                raise failed
 
         asyncio.run(whole())
 

@@ -100,6 +100,8 @@ def test_what_was_painted_is_the_mask(stroll, engine):
         await person.should_see("Paint over the part", retries=LONG)
         person.find(kind=Easel).trigger("painted", painted.address)
         await person.should_see("12% of the picture is to change.", retries=LONG)
+        a_button(person, "A rectangle by numbers").click()
+        await person.should_see("Left, %", retries=LONG)
         for corner, value in zip(("Left", "Top", "Right", "Bottom"), (50, 50, 100, 100), strict=True):
             fill(person, f"{corner}, %", value)
         a_button(person, "Add").click()
