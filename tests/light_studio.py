@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import sha256
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from sfumato.pipelines.request import Request
 from sfumato.server.job import FINISHED, Event
 
 SIDE, STEPS = 64, 4
+EDITING = {"picture", "mask", "strength", "extend", "regions"}
 
 
 def coloured(request, step=STEPS):
@@ -28,7 +29,8 @@ def coloured(request, step=STEPS):
 class LightPipeline:
     """Checks requests as a pipeline does, and knows nothing else."""
 
-    final_size = SIDE
+    final_size = base_size = SIDE
+    way = SimpleNamespace(unit=16, takes=frozenset(EDITING & {field.name for field in fields(Request)}))
     model = SimpleNamespace(tokenizers={}, t5_tokenizers={}, name="light", folder=None)
 
     def requests(self, prompt, count=1, seed=None, **settings):
@@ -54,6 +56,9 @@ class LightModels:
 
     def pipeline(self, name):
         return self.made
+
+    def offer(self, name, model):
+        self._names.append(name)
 
     def writer(self, name):
         return self if self.has_writer else None

@@ -14,11 +14,11 @@ from sfumato.server.studio.attach import attach
 
 
 @contextmanager
-def served(engine, folder):
-    """The address of the studio behind a socket."""
+def served(engine, folder, **settings):
+    """The address of the studio behind a socket; `settings` are other fields of the server's."""
     with nicegui_reset_globals():
         app = FastAPI()
-        attach(app, engine, Settings(folder))
+        attach(app, engine, Settings(folder, **settings))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

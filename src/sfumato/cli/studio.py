@@ -19,6 +19,12 @@ def studio(
     port: Annotated[int, typer.Option(help="Of this machine; 0 takes a free one.")] = 7860,
     store: Annotated[Path, typer.Option(help="Folder of everything that is made.")] = STORE,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Folder within which data to train on may be chosen. Repeatable.")
+    ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="Let people with keys train; without keys all may.")
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Open the studio: make pictures, change them, look inside, train. Ctrl-C ends it; what was made is kept."""
@@ -37,7 +43,7 @@ def studio(
     from sfumato.server.settings import Settings
     from sfumato.server.store import Store
 
-    settings = Settings(store, port=port)
+    settings = Settings(store, port=port, data=tuple(data or ()), training=training)
     models = Models(named_models(model or [USUAL_MODEL]), device)
     with Store(settings.store) as kept:
         engine = Engine(models, kept, Limits())

@@ -34,7 +34,14 @@ def attach(app: FastAPI, engine: Engine, settings: Settings) -> Studio:
         engine: makes the pictures.
         settings: what the server was told; keys are asked for where there are some.
     """
-    studio = Studio(engine, settings.store / "studio", Keys(settings.keys), private=settings.private)
+    studio = Studio(
+        engine,
+        settings.store / "studio",
+        Keys(settings.keys),
+        roots=settings.data or (Path.home(), Path.cwd()),
+        trains_with_keys=settings.training,
+        private=settings.private,
+    )
     furnish(studio)
     ui.run_with(
         app,

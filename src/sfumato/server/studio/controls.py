@@ -52,12 +52,32 @@ def choice(label: str, names: list[str] | dict[Any, str], value: Any) -> ui.sele
     return made
 
 
+def slider(
+    label: str, value: float, changed: Callable[[float], Any], least: float = 0, most: float = 100, unit: str = " %"
+) -> ui.element:
+    """A number that is dragged, with its value beside it."""
+    with ui.element("label").classes("field slider"):
+        with ui.element("span").classes("row between label"):
+            words("span", label)
+            shown = words("span", f"{value:g}{unit}")
+        made = ui.element("input").props(f"type=range min={least:g} max={most:g} step=1 value={value:g}")
+    made.props["aria-label"] = label
+
+    def change(new: Any) -> None:
+        if isinstance(new, int | float) and least <= new <= most:
+            shown.set_text(f"{new:g}{unit}")
+            changed(float(new))
+
+    made.on("input", lambda event: change(event.args), js_handler="(event) => emit(+event.target.value)", throttle=0.1)
+    return made
+
+
 @contextmanager
-def field(label: str) -> Iterator[None]:
+def field(label: str) -> Iterator[ui.element]:
     """A label above what is built inside, which says the label itself to screen readers."""
-    with ui.element("div").classes("field"):
+    with ui.element("div").classes("field") as whole:
         ui.label(label).classes("label").props("aria-hidden=true")
-        yield
+        yield whole
 
 
 class Fold:

@@ -116,6 +116,13 @@ class Form:
         self.guidance.props["placeholder"] = f"{usual.guidance_scale:g}"
         self.width.props["placeholder"] = self.height.props["placeholder"] = f"{side}"
 
+    def without_size(self) -> None:
+        """Ask for no width and height, as where a picture has its own."""
+        for made in (self.width, self.height):
+            made.value = None
+            if made.parent_slot:
+                made.parent_slot.parent.set_visibility(False)
+
     def fill(self, request: Request) -> None:
         """Take over what a picture was made from."""
         self.prompt.value = request.prompt

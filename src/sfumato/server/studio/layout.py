@@ -46,6 +46,11 @@ def page(studio: Studio, title: str) -> Iterator[None]:
     yield
 
 
+def look(name: str) -> None:
+    """Load a style sheet of one page's own, besides that of all pages."""
+    ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/{name}.css?{__version__}">')
+
+
 def dress() -> str:
     """The looks of a page without anything on it; gives the colours that this browser chose."""
     colours = _chosen_colours()

@@ -34,6 +34,8 @@ class Studio:
         folder: where the studio keeps what it remembers of browsers.
         keys: who may use it; nobody is asked for a key while there are none.
         roots: folders within which a person may choose one to train on.
+        trained: the folder in which models are trained.
+        trains_with_keys: whether people with keys may train too; without keys whoever sees the page may.
         private: whether the words of every job are forgotten once it is finished.
         tray: what was made besides the pictures of the store.
     """
@@ -42,6 +44,8 @@ class Studio:
     folder: Path
     keys: Keys
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(), Path.cwd()))
+    trained: Path = field(default_factory=lambda: Path.cwd() / "models")
+    trains_with_keys: bool = False
     private: bool = False
     tray: Tray = field(default_factory=Tray)
 
@@ -73,6 +77,11 @@ class Studio:
         """The name of the model that this browser chose last, or the default."""
         chosen = app.storage.user.get("model")
         return chosen if chosen in self.models.names() else self.models.default
+
+    @property
+    def trains(self) -> bool:
+        """Whether models may be trained from the page: it reads folders and takes the whole machine."""
+        return self.trains_with_keys or not self.keys.all()
 
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""
