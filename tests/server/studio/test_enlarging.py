@@ -3,10 +3,10 @@
 import io
 import json
 
-from light_studio import done
 from nicegui import ui
 from PIL import Image
 
+from light_studio import done
 from sfumato.pipelines.keepsake import KEY
 from sfumato.pipelines.request import Request
 
