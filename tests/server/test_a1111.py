@@ -183,6 +183,17 @@ def test_samplers_and_schedulers_have_their_names(api, engine, name, scheduler, 
     assert (request["solver"], request["spacing"]) == (solver, spacing)
 
 
+def test_a_subseed_varies_the_picture_and_counts_on_in_the_place_of_the_seed(api, engine):
+    made = api.txt2img(prompt="a", seed=5, subseed=9, subseed_strength=0.25, batch_size=2)
+    info = json.loads(made["info"]) if isinstance(made, dict) else made.info
+    asked = engine.store.jobs()[0]
+    assert [(one.seed, one.variation_seed, one.variation) for one in map(asked.asked, range(2))] == [
+        (5, 9, 0.25),
+        (5, 10, 0.25),
+    ]
+    assert (info["all_seeds"], info["all_subseeds"], info["subseed_strength"]) == ([5, 5], [9, 10], 0.25)
+
+
 def test_every_sampler_and_scheduler_that_is_told_of_is_known(api):
     from sfumato.server.a1111.samplers import solver_and_spacing
 

@@ -20,6 +20,7 @@ from sfumato.cli.report import report
 from sfumato.cli.restore import restore
 from sfumato.cli.serve import serve
 from sfumato.cli.strip import strip
+from sfumato.cli.studio import studio
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
 from sfumato.cli.upscale import upscale
@@ -35,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help answers at once
 )
 MAKING = (generate, vary, strip, upscale, restore, replay, write, imagine, caption)
-for command in (*MAKING, train, evaluate, report, tune_steps, export, info, serve):
+SERVING = (serve, studio)
+for command in (*MAKING, *SERVING, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

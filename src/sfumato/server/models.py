@@ -55,6 +55,19 @@ class Models:
         """The model that is meant where none is named."""
         return next(iter(self._offered))
 
+    def offer(self, name: str, model: str | Path) -> None:
+        """Offer one more, such as a model that was trained here; under a name that is known it takes that one's place.
+
+        Raises RecipeError for the name of another model.
+        """
+        if self._offered.get(name, model) != model:
+            raise RecipeError(f"Another model is offered as {name} already; start the server with a name of its own.")
+        lock = self._locks.setdefault(name, threading.RLock())
+        with lock:
+            self._pipelines.pop(name, None)  # it may have been trained on
+            self._writers.pop(name, None)
+            self._offered[name] = model
+
     def is_loaded(self, name: str) -> bool:
         """Whether a model's pipeline is ready at once."""
         return name in self._pipelines

@@ -26,6 +26,9 @@ class Settings:
         wait: seconds that a call which answers with the picture itself waits for it.
         patience: seconds that a client may take for the next piece of what it sends or reads.
         link_life: seconds that the address of a picture holds without a key.
+        data: folders within which the studio lets a person choose what to train on; the home and the current one if
+            none are named.
+        training: whether people with keys may train in the studio; without keys whoever sees it may.
 
     Raises:
         RecipeError: a value is out of its range.
@@ -41,6 +44,8 @@ class Settings:
     wait: float = 600.0
     patience: float = 30.0
     link_life: float = 3600.0
+    data: tuple[Path, ...] = ()
+    training: bool = False
 
     def __post_init__(self) -> None:
         """Raises RecipeError naming the setting."""

@@ -31,8 +31,6 @@ def open_workshop(
 ) -> PictureWorkshop:
     """Prepare what all stages share: the pictures, the tokenizer and the captions. Raises what `open_store` does."""
     store = team.first_the_leader(lambda: open_store(data, recipe, cache, team, progress))
-    if team.leads:
-        write_down(cache, {"fingerprint": store.fingerprint, "pictures": len(store)}, store.report, progress)
     tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder))
     return PictureWorkshop(recipe, folder, cache, team, progress, store, tokenizer, captions_of(store))
 

@@ -15,7 +15,7 @@ from sfumato.data.text.sources import Corpus, captions_in, find_texts, spoken
 from sfumato.data.text.store import TokenStore
 from sfumato.progress import Progress
 from sfumato.training.recipe import Data, Recipe
-from sfumato.training.source import require_same, sprites_of, write_down
+from sfumato.training.source import require_same, sprites_of
 from sfumato.training.team import Team
 from sfumato.training.workshop import TextWorkshop
 
@@ -28,9 +28,6 @@ def open_workshop(
     Raises DataError when there is no text, RecipeError when it is not that which the training in `kept` began with.
     """
     store, tokenizer = team.first_the_leader(lambda: _prepared(data, recipe, kept, progress))
-    if team.leads:
-        facts = {"fingerprint": store.fingerprint, "tokens": len(store), "documents": store.documents}
-        write_down(kept, facts, store.report, progress)
     return TextWorkshop(recipe, folder, kept, team, progress, store, tokenizer)
 
 

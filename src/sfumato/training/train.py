@@ -22,6 +22,8 @@ from sfumato.training.stages import builder, denoiser
 from sfumato.training.team import Team, joined
 from sfumato.training.workshop import PictureWorkshop, TextWorkshop, Workshop
 
+AnyWorkshop = PictureWorkshop | TextWorkshop
+
 MADE = ("digits", "scenes")  # data that come with sfumato, each with a recipe of its name
 RUN = "run"  # the sub-folder of the model folder for everything but the model
 
@@ -57,7 +59,7 @@ def train(
         StorageError: the disk is full; Interrupted: Ctrl-C or a termination signal; TrainingError: infinite losses.
     """
     folder = Path(out)
-    chosen = recipes.load(recipe or (str(data) if str(data) in MADE else "pictures"), settings, size)
+    chosen = chosen_recipe(data, recipe, settings, size)
     if stage is not None and stage not in chosen.stages:
         raise RecipeError(f"There is no stage {stage!r}; the recipe's stages are {', '.join(chosen.stages)}.")
     allowed = recipes.seconds(budget) if budget else None
@@ -65,9 +67,9 @@ def train(
         began = time.monotonic()
         _require_even_shares(chosen, team)
         _require_same_run(folder, chosen, budget)
-        opened = texts.open_workshop if "language" in chosen.stages else source.open_workshop
-        workshop = opened(data, chosen, folder, folder / RUN, team, progress)
+        workshop = open_workshop(data, chosen, folder, folder / RUN, team, progress)
         if team.leads:
+            source.write_down(workshop.cache, _counts(workshop), workshop.store.report, progress)
             write_json(folder / RUN / "recipe.json", _asked(chosen, budget))
         names = chosen.stages if stage is None else (stage,)
         trained = [_train_stage(name, workshop, names, allowed, time.monotonic() - began, progress) for name in names]
@@ -76,6 +78,21 @@ def train(
                 _finish(workshop, data)
             progress.say(f"The model is in {folder}")
     return folder
+
+
+def chosen_recipe(
+    data: str | Path, recipe: str | Path | None = None, settings: Sequence[str] = (), size: str | None = None
+) -> Recipe:
+    """The recipe of a training; that of the digits or scenes for these, else "pictures", where none is named."""
+    return recipes.load(recipe or (str(data) if str(data) in MADE else "pictures"), settings, size)
+
+
+def open_workshop(
+    data: str | Path, recipe: Recipe, folder: Path, cache: Path, team: Team, progress: Progress
+) -> AnyWorkshop:
+    """Prepare what the stages share: pictures, or text for a language model. Raises what `train` does of data."""
+    opened = texts.open_workshop if "language" in recipe.stages else source.open_workshop
+    return opened(data, recipe, folder, cache, team, progress)
 
 
 def _run(workshop: Workshop, name: str) -> RunFolder:
@@ -198,6 +215,16 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
     }
     scheduler = denoiser.config(recipe.denoiser) if "denoiser" in recipe.stages else None
     save_index(workshop.folder, recipe.way, scheduler, lineage)
+
+
+def _counts(workshop: AnyWorkshop) -> dict[str, Any]:
+    """What is learned from, so that a later call can tell whether it is the same."""
+    store = workshop.store
+    if isinstance(workshop, TextWorkshop):
+        counts = {"tokens": len(store), "documents": workshop.store.documents}
+    else:
+        counts = {"pictures": len(store)}
+    return {"fingerprint": store.fingerprint, **counts}
 
 
 def _told(workshop: Workshop, data: str | Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Changing a picture: what is painted anew, what is placed where, and the request that becomes of it."""

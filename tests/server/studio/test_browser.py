@@ -1,0 +1,149 @@
+"""In a real browser: made, cancelled, picked, found again; by keyboard; accessible; nothing leaves the machine."""
+
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+from light_studio import LightEngine, done
+from served_studio import served
+from sfumato.pipelines.request import Request
+from sfumato.server.store import Store
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
+FLAGS += [f"--disable-{name}" for name in ("quic", "background-networking", "component-update", "sync")]
+PATIENCE = 60_000  # milliseconds, for machines that have other things to do
+SETTLED = "() => !document.querySelector('[class*=-enter-active], [class*=-enter-from]')"  # dialogs fade in
+SEEN = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    with Store(tmp_path_factory.mktemp("store")) as store:
+        made = LightEngine(store)
+        yield made
+        made.end()
+
+
+@pytest.fixture(scope="module")
+def address(engine, tmp_path_factory):
+    with served(engine, tmp_path_factory.mktemp("served")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    """A page whose console stays silent and that asks nobody but the studio."""
+    size = {"width": 1200, "height": 844}
+    context = browser.new_context(base_url=address, viewport=size, reduced_motion="reduce")
+    page, wrong = context.new_page(), []
+    page.set_default_timeout(PATIENCE)
+    page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: _is_own(request.url, address) or wrong.append(request.url))
+    yield page
+    context.close()
+    assert not wrong
+
+
+def _is_own(url, address):
+    return url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
+
+
+def opened(tab, path="/"):
+    tab.goto(path)
+    expect(tab.get_by_label("What the picture shows")).to_be_visible(timeout=PATIENCE)
+    expect(tab.get_by_label("Steps")).to_have_attribute("placeholder", "4", timeout=PATIENCE)  # the model is there
+    return tab.get_by_label("What the picture shows")
+
+
+def violations(page, part="html", without=()):
+    """What axe finds wrong in a part of a page, by the rules that are not switched off."""
+    options = {"rules": {name: {"enabled": False} for name in without}}
+    found = Axe().run(page, part, options).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SEEN]
+
+
+def test_a_picture_emerges_by_keyboard_alone_and_escape_cancels(tab, engine):
+    words = opened(tab)
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.textContent") == "Skip to the page"
+    words.fill("a red cat")
+    engine.gate.clear()
+    words.press("Enter")
+    expect(tab.get_by_role("button", name="Cancel")).to_be_visible(timeout=PATIENCE)
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("status").filter(has_text="Cancelled.")).to_be_visible(timeout=PATIENCE)
+    engine.gate.set()
+    words.press("Control+Enter")
+    expect(tab.get_by_text("Finished.")).to_be_visible(timeout=PATIENCE)
+    picture = tab.get_by_role("button", name="Open: a red cat").get_by_role("img").element_handle()
+    tab.wait_for_function("image => image.complete && image.naturalWidth === 64", arg=picture, timeout=PATIENCE)
+    assert words.input_value() == "a red cat"
+
+
+def test_arrows_go_through_the_history_and_enter_opens_a_picture(tab, engine):
+    for seed in range(3):
+        done(engine, Request("a walk", seed=seed))
+    opened(tab)
+    thumbs = tab.locator(".thumb")
+    thumbs.first.focus()
+    tab.keyboard.press("ArrowRight")
+    expect(thumbs.nth(1)).to_be_focused()
+    tab.keyboard.press("End")
+    expect(thumbs.last).to_be_focused()
+    tab.keyboard.press("Home")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="a walk")).to_be_visible(timeout=PATIENCE)
+    tab.wait_for_function(SETTLED, timeout=PATIENCE)
+    assert not violations(tab, ".q-dialog", without=["color-contrast"])  # it takes the backdrop for the background
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("heading", name="a walk")).to_be_hidden(timeout=PATIENCE)
+
+
+def test_what_was_typed_outlives_a_reload(tab):
+    opened(tab).fill("half a thought")
+    tab.get_by_role("button", name="More", exact=True).click()
+    tab.get_by_label("Seed").fill("12")
+    tab.reload()
+    words = opened(tab)
+    expect(words).to_have_value("half a thought", timeout=PATIENCE)
+    expect(tab.get_by_label("Seed")).to_have_value("12")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("path", ["/", "/xray"])
+def test_pages_are_accessible_and_fit(tab, path, scheme, width):
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 844})
+    opened(tab, path) if path == "/" else tab.goto(path)
+    expect(tab.get_by_label("What the picture shows")).to_be_visible(timeout=PATIENCE)
+    more = tab.get_by_role("button", name="More", exact=True)
+    if more.count():
+        more.click()
+    assert not violations(tab)
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(251, 250, 248)"
+    assert dark == (scheme == "dark")
+
+
+def test_the_switch_goes_before_the_system_and_is_remembered(tab):
+    opened(tab)
+    tab.get_by_role("button", name="Colours: system").click()
+    tab.get_by_role("button", name="Colours: light").click()
+    expect(tab.get_by_role("button", name="Colours: dark")).to_be_visible(timeout=PATIENCE)
+    opened(tab)
+    expect(tab.get_by_role("button", name="Colours: dark")).to_be_visible(timeout=PATIENCE)
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 20, 18)"

@@ -1,0 +1,48 @@
+"""Where there are keys, nothing is shown without one, and nobody sees what belongs to another."""
+
+import httpx
+from nicegui import ui
+
+from light_studio import done
+from sfumato.pipelines.request import Request
+
+LONG = 100
+KEYS = {"a-key": "ada", "another": "ben"}
+
+
+def make(engine, owner):
+    return done(engine, Request("a secret cat"), owner=owner)
+
+
+def test_without_a_key_there_is_only_the_door(stroll, engine):
+    job = make(engine, "ada")
+
+    async def walk(person):
+        client: httpx.AsyncClient = person.http_client
+        for path in ("/", "/xray", "/edit", "/train", f"/_studio/pictures/{job.id}/0", "/_studio/tray/x"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/enter"), path
+        await person.open("/")
+        await person.should_see("This studio asks for a key")
+
+    stroll(walk, keys=KEYS)
+
+
+def test_a_wrong_key_is_told_and_a_right_one_opens(stroll, engine, monkeypatch):
+    monkeypatch.setattr("sfumato.server.studio.entrance.PAUSE", 0)
+    ours, theirs = make(engine, "ada"), make(engine, "ben")
+
+    async def walk(person):
+        await person.open("/enter")
+        key = person.find(kind=ui.input)
+        key.type("no-key")
+        person.find(kind=ui.button, content="Enter").click()
+        await person.should_see("This is no key of this server", retries=LONG)
+        key.clear().type("a-key")
+        person.find(kind=ui.button, content="Enter").click()
+        await person.should_see("Made so far", retries=LONG)
+        client = person.http_client
+        assert (await client.get(f"/_studio/pictures/{ours.id}/0")).status_code == 200
+        assert (await client.get(f"/_studio/pictures/{theirs.id}/0")).status_code == 404
+
+    stroll(walk, keys=KEYS)
