@@ -149,7 +149,8 @@ class LightEngine:
         try:
             self._paint(job)
         except Exception:
-            if not self.store.job(job.id).is_finished:
+            now = self.store.job(job.id)
+            if now is not None and not now.is_finished:
                 raise
 
     def _paint(self, job):

@@ -152,6 +152,11 @@ def done(engine, request, count=1, owner="local"):
     return now
 
 
+def unfold(person):
+    """Press what shows the other fields."""
+    person.find(kind=ui.button, content="More").click()
+
+
 def fill(person, label, value):
     """Put a value into the field with a label, as a simulated person does."""
     fields = {one for kind in (ui.number, ui.input, ui.select) for one in _found(person, kind)}

@@ -42,7 +42,11 @@ class StorageError(SfumatoError, OSError):
 
 
 class StoreError(SfumatoError, RuntimeError):
-    """The store of a server's jobs cannot be used so: another process has it, it is damaged, there is no such job."""
+    """The store of a server's jobs cannot be used so: another process has it, a job is in no state for that."""
+
+
+class StoreDamaged(SfumatoError, RuntimeError):
+    """The database of a store cannot be read: it is damaged or of a later version. It is left as it is."""
 
 
 class StoreFull(StorageError):

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sfumato.cli.main import app
-from sfumato.cli.serve import offered
+from sfumato.cli.serve import _limits, named_models
 from sfumato.errors import RecipeError
 from sfumato.server.keys import Keys
 
@@ -24,8 +24,8 @@ def test_a_key_is_shown_once_and_revoked(tmp_path):
     assert keys.all() == ()
 
 
-def test_models_areoffered_by_name():
-    assert offered(["digits", "mine=models/mine", "models/other.safetensors"]) == {
+def test_models_are_offered_by_name():
+    assert named_models(["digits", "mine=models/mine", "models/other.safetensors"]) == {
         "digits": "digits",
         "mine": "models/mine",
         "other": "models/other.safetensors",
@@ -35,7 +35,17 @@ def test_models_areoffered_by_name():
 @pytest.mark.parametrize("models", [["a=b", "a=c"], ["=b"], ["a="], ["a/b=c"]])
 def test_names_that_are_none_or_taken_are_refused(models):
     with pytest.raises(RecipeError, match="--model"):
-        offered(models)
+        named_models(models)
+
+
+def test_limits_are_numbers_by_name():
+    limits = _limits(["pixels=4096", "seconds=2.5"])
+    assert (limits.pixels, limits.seconds, limits.queue) == (4096, 2.5, 256)
+    for wrong in ("pixels", "pixels=many", "files=1", "magic=1"):
+        with pytest.raises(RecipeError, match="each_owner"):
+            _limits([wrong])
+    with pytest.raises(RecipeError, match="above 0"):
+        _limits(["queue=0"])
 
 
 def test_the_server_makes_pictures_until_it_is_asked_to_end(tmp_path):

@@ -92,3 +92,17 @@ def test_one_s_own_folder_trains_by_this_way(tmp_path, tiny_vectors):
     out = sfumato.train(tmp_path / "photos", tmp_path / "model", "vectors", settings, quiet=True)
     made = sfumato.load(out, device="cpu")("a red disc", seed=1, num_inference_steps=3)
     assert made.pictures[0].size == (32, 32)
+
+
+def test_a_picture_to_begin_with_stays_the_more_the_less_of_it_is_made_anew(pipeline):
+    way, picture = pipeline.way, Image.new("RGB", (32, 32))
+    ImageDraw.Draw(picture).ellipse((8, 8, 24, 24), fill="white")
+
+    def distance(strength):
+        requests = pipeline.requests("a seven", 4, 1, picture=picture, strength=strength, num_inference_steps=10)
+        made = last(way.denoise(way.encode(["a seven"] * 4), pipeline.batch(requests)))
+        return (made - way.seen(requests[0].picture)).square().mean().item()
+
+    with torch.inference_mode():
+        near, middle, far = map(distance, (0.1, 0.5, 1.0))
+    assert near < middle < far

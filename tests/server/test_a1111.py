@@ -69,6 +69,12 @@ class WebUIApi:
     def __init__(self, address):
         self.http = httpx.Client(base_url=f"{address}/sdapi/v1", timeout=60)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.close()
+
     def get(self, path):
         return self.http.get(path).json()
 
@@ -99,7 +105,8 @@ class WebUIApi:
 
 @pytest.fixture
 def api(address):
-    return WebUIApi(address)
+    with WebUIApi(address) as api:
+        yield api
 
 
 def test_a_call_with_all_that_the_client_always_sends_makes_pictures(api, engine):
@@ -224,18 +231,19 @@ def test_what_clients_ask_for_at_their_start_is_there(api):
     assert api.post("/refresh-checkpoints") == {}
 
 
-def test_progress_shows_the_picture_and_interrupt_ends_the_call_with_it(api, engine):
+def test_progress_shows_the_picture_and_interrupt_ends_the_call_with_it(api, address, engine):
     engine.middle.clear()
     found = []
     call = threading.Thread(target=lambda: found.append(api.txt2img(prompt="a", seed=8, steps=4, width=64, height=64)))
     call.start()
-    other = WebUIApi(str(api.http.base_url).removesuffix("/sdapi/v1/"))
-    while (told := other.get("/progress"))["state"]["sampling_step"] < 3:
-        time.sleep(0.01)
-    assert 0 < told["progress"] < 1
-    assert told["state"]["job_count"] == 1
-    assert Image.open(io.BytesIO(base64.b64decode(told["current_image"]))).getpixel((0, 0)) == (8, 100, 50)
-    assert other.post("/interrupt") == {}
+    with WebUIApi(address) as other:
+        while (told := other.get("/progress"))["state"]["sampling_step"] < 3:
+            time.sleep(0.01)
+        assert 0 < told["progress"] < 1
+        assert told["state"]["job_count"] == 1
+        assert Image.open(io.BytesIO(base64.b64decode(told["current_image"]))).getpixel((0, 0)) == (8, 100, 50)
+        assert other.get("/progress?skip_current_image=true")["current_image"] is None
+        assert other.post("/interrupt") == {}
     call.join()
     ((pictures, _, _),) = found
     assert pictures[0].getpixel((0, 0)) == (8, 100, 50)

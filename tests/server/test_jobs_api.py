@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+from PIL import Image
 
 from light_server import SIDE, png
 from sfumato.server.keys import Keys
@@ -150,6 +151,5 @@ def test_a_full_queue_and_a_full_disk_accept_nothing(client, engine, monkeypatch
 def test_the_size_is_the_models_own_if_left_out(client, engine):
     job = client.post("/jobs", json={"prompt": "a"}).json()
     client.get(f"/jobs/{job['id']}/events")
-    from PIL import Image
-
-    assert Image.open(engine.store.path(job["id"], 0)).size == (SIDE, SIDE)
+    with Image.open(engine.store.path(job["id"], 0)) as picture:
+        assert picture.size == (SIDE, SIDE)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from doomed import picture
-from sfumato.errors import PromptError, StorageError, StoreError, StoreFull
+from sfumato.errors import JobNotFound, PromptError, StorageError, StoreDamaged, StoreError, StoreFull
 from sfumato.pipelines.hints import Control, Like
 from sfumato.pipelines.keepsake import read_recipe
 from sfumato.pipelines.request import LARGEST_SEED, Request
@@ -22,6 +21,7 @@ from sfumato.server import store as store_module
 from sfumato.server.job import TRANSITIONS, is_id
 from sfumato.server.ledger import MIGRATIONS
 from sfumato.server.store import Store
+from small_disk import own_disk
 
 TESTS = Path(__file__).parent.parent
 CAT = Request("a red cat", seed=3)
@@ -71,7 +71,9 @@ def test_all_that_was_told_is_true_after_twenty_kills(tmp_path):
 def test_a_picture_is_on_the_disk_before_it_has_its_name(store, monkeypatch):
     job = store.add("local", "digits", CAT)
     seen, fsync, rename = [], os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda file: (seen.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (seen.append(str(Path(f"/proc/self/fd/{file}").readlink())), fsync(file))
+    )
     monkeypatch.setattr(Path, "replace", lambda old, new: (seen.append(f"{old} is {new}"), rename(old, new)))
     file = store.keep(job.id, 0, picture(0), {})
     named = next(number for number, what in enumerate(seen) if what.endswith(f" is {file}"))
@@ -81,15 +83,10 @@ def test_a_picture_is_on_the_disk_before_it_has_its_name(store, monkeypatch):
 
 
 def test_a_full_disk_takes_nothing_by_halves_and_it_goes_on_when_there_is_room(tmp_path):
-    shell = 'mount -t tmpfs -o size=2m tmpfs "$1" && exec "$2" "$3" "$1"'
-    own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*own_mounts, "mount -t tmpfs tmpfs /tmp"], check=False).returncode
-    ):
+    disk = own_disk(tmp_path, "4m")
+    if disk is None:
         pytest.skip("a process may not mount here")
-    command = [*own_mounts, shell, "-", tmp_path, sys.executable, TESTS / "small_disk.py"]
-    subprocess.run(command, check=True, timeout=600)
+    subprocess.run([*disk, sys.executable, TESTS / "small_disk.py", tmp_path], check=True, timeout=600)
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
@@ -182,7 +179,7 @@ def test_the_first_picture_kept_stays(store):
 def test_pictures_that_were_not_asked_for_are_refused(store):
     job = store.add("local", "digits", CAT, count=2)
     for id, number in ((job.id, 2), (job.id, -1), ("A" * 22, 0), ("../../etc", 0)):
-        with pytest.raises(StoreError, match="no job"):
+        with pytest.raises(JobNotFound, match="no job"):
             store.keep(id, number, picture(0), {})
 
 
@@ -192,7 +189,7 @@ def test_ids_from_outside_lead_nowhere(store, id):
     assert store.kept(id) == []
     assert store.path(id, 0) is None
     store.forget(id)
-    with pytest.raises(StoreError):
+    with pytest.raises(JobNotFound):
         store.mark(id, "running")
 
 
@@ -364,7 +361,7 @@ def test_a_picture_that_comes_after_its_job_was_forgotten_is_not_kept(store, mon
         return put(*arguments)
 
     monkeypatch.setattr(store._pictures, "put", late)
-    with pytest.raises(StoreError, match="forgotten"):
+    with pytest.raises(JobNotFound, match="forgotten"):
         store.keep(job.id, 0, picture(0), {})
     assert not list((store.folder / "pictures").iterdir())
 
@@ -443,7 +440,7 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(tmp_path, where):
     begin = 0 if where == "head" else 2 * 4096
     content[begin : begin + 4096] = os.urandom(4096)
     file.write_bytes(content)
-    with pytest.raises(StoreError, match=r"is damaged .*\.recover"):
+    with pytest.raises(StoreDamaged, match=r"is damaged .*\.recover"):
         Store(tmp_path)
     assert file.read_bytes() == content
     file.rename(tmp_path / "old.sqlite")
@@ -456,7 +453,7 @@ def test_a_database_of_a_later_version_is_refused(tmp_path):
     database = sqlite3.connect(tmp_path / "jobs.sqlite")
     database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     database.close()
-    with pytest.raises(StoreError, match="later version"):
+    with pytest.raises(StoreDamaged, match="later version"):
         Store(tmp_path)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfumato.cli import hints
+from sfumato.cli import hints, places
 
 if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
@@ -64,6 +64,25 @@ def generate(
     mask: Annotated[Path | None, typer.Option(help="Light where the picture is painted anew.")] = None,
     strength: Annotated[
         float | None, typer.Option(help="0 to 1: how much of a picture to begin with is made anew.")
+    ] = None,
+    extend: Annotated[
+        str | None, typer.Option(help="LEFT,TOP,RIGHT,BOTTOM: pixels that are painted around the --picture.")
+    ] = None,
+    paste: Annotated[
+        bool, typer.Option("--paste/--no-paste", help="Leave what is kept of the picture as it was, to the pixel.")
+    ] = True,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='"PROMPT@LEFT,TOP,RIGHT,BOTTOM[:WEIGHT]": what is to be seen in this box, in parts of the sides, '
+            "0 to 1. Repeatable."
+        ),
+    ] = None,
+    variation: Annotated[
+        float, typer.Option(help="0 to 1: how far the noise is turned to that of --variation-seed.")
+    ] = 0.0,
+    variation_seed: Annotated[
+        int | None, typer.Option(help="Of the first picture; the next ones have this + 1, ... and the same seed.")
     ] = None,
     expand: Annotated[
         bool, typer.Option("--expand/--no-expand", help="Let a language model complete a short prompt.")
@@ -158,6 +177,11 @@ def generate(
         picture=picture,
         mask=mask,
         strength=strength,
+        extend=None if extend is None else places.edges(extend),
+        paste=paste,
+        regions=[places.region(text) for text in region or ()],
+        variation=variation,
+        variation_seed=variation_seed,
         control=[hints.control(text) for text in control or ()],
         like=[hints.like(text) for text in like or ()],
         tiles=tiles,
@@ -167,13 +191,13 @@ def generate(
     with Progress(quiet) as progress, warnings_told():
         for first in range(0, number, TOGETHER):
             some = requests[first : first + TOGETHER]
-            paths = [new_path(out, f"{_slug(prompt)}-{request.seed}") for request in some]
-            result = _follow(pipeline, some, paths if previews else [], progress)
+            paths = [new_path(out, f"{slug(prompt)}-{_number(request)}") for request in some]
+            result = follow(pipeline, some, paths if previews else [], progress)
             result.save(paths)
             print(*paths, sep="\n", flush=True)
             made += result.pictures if grid else []
         if grid:
-            file = new_path(out, f"{_slug(prompt)}-grid-{requests[0].seed}")
+            file = new_path(out, f"{slug(prompt)}-grid-{requests[0].seed}")
             save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number})
             print(file)
         seconds = time.monotonic() - began
@@ -208,7 +232,7 @@ def warnings_told() -> Iterator[None]:
                 print(f"Warning: {warning.message}", file=sys.stderr)
 
 
-def _follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], progress: Progress) -> Result:
+def follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], progress: Progress) -> Result:
     """Run to the end, showing progress and saving previews."""
     from sfumato.pipelines.keepsake import save_picture
     from sfumato.pipelines.text_to_image import Result
@@ -237,7 +261,13 @@ def new_path(folder: Path, name: str) -> Path:
     return path
 
 
-def _slug(prompt: str) -> str:
+def _number(request: Request) -> str:
+    """What tells the pictures of one call apart."""
+    return f"{request.seed}-{request.variation_seed}" if request.variation else str(request.seed)
+
+
+def slug(prompt: str) -> str:
+    """A prompt as a part of a file's name."""
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "picture"
 
 

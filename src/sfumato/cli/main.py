@@ -19,9 +19,12 @@ from sfumato.cli.replay import replay
 from sfumato.cli.report import report
 from sfumato.cli.restore import restore
 from sfumato.cli.serve import serve
+from sfumato.cli.strip import strip
 from sfumato.cli.studio import studio
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
+from sfumato.cli.upscale import upscale
+from sfumato.cli.vary import vary
 from sfumato.cli.write import write
 from sfumato.errors import SfumatoError
 
@@ -32,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-MAKING = (generate, write, imagine, caption, restore, replay)
+MAKING = (generate, vary, strip, upscale, restore, replay, write, imagine, caption)
 SERVING = (serve, studio)
 for command in (*MAKING, *SERVING, train, evaluate, report, tune_steps, export, info):
     app.command()(command)

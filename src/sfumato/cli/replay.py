@@ -24,9 +24,10 @@ def replay(
     from sfumato.devices import choose_dtype
     from sfumato.errors import PromptError
     from sfumato.pipelines.finding import find
-    from sfumato.pipelines.keepsake import read_recipe
+    from sfumato.pipelines.keepsake import read_recipe, save_picture
     from sfumato.pipelines.loading import given_again
     from sfumato.pipelines.model import require_fingerprint
+    from sfumato.pipelines.replaying import remade
     from sfumato.pipelines.text_to_image import Pipeline
 
     recipe = read_recipe(picture)
@@ -36,9 +37,10 @@ def replay(
         raise PromptError(f"{picture} is a sheet or a preview; replay one of the finished pictures.")
     if "restored" in recipe:
         raise PromptError(f"{picture} was restored from another picture; `sfumato restore` makes it again from that.")
-    name, request = model or recipe.get("model"), recipe.get("request")
+    name, request = model or recipe.get("model"), recipe.get("request", {})
     precision = dtype or recipe.get("dtype")  # older recipes do not tell it
-    if not isinstance(name, str) or not isinstance(request, dict) or not isinstance(precision, str | None):
+    asked = {"request", "strip", "upscaled"} & set(recipe)
+    if not isinstance(name, str) or not isinstance(request, dict) or not isinstance(precision, str | None) or not asked:
         raise PromptError(f"The recipe in {picture} is damaged.")
     if any(request.get(side) not in (None, pixels) for side, pixels in zip(("width", "height"), size, strict=True)):
         raise PromptError(f"The recipe in {picture} is of a picture of another size.")
@@ -46,11 +48,12 @@ def replay(
     require_fingerprint(find(name, beside.get("variant"), fetch=model is not None), recipe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when the picture was first made
-        result = Pipeline.load(name, device, choose_dtype(precision), **beside).replay(recipe)
+        again, told = remade(Pipeline.load(name, device, choose_dtype(precision), **beside), recipe)
     path = out or new_path(picture.parent, f"{picture.stem}-again")
-    result.save([path])
+    save_picture(again, path, told)
     print(path)
-    if before != result.pictures[0].tobytes():
+    same = again.crop((0, 0, *size)) if recipe.get("moving") else again  # the first of them
+    if before != same.tobytes():
         print("other pixels: another device or version rounds in another way")
         raise typer.Exit(1)
     print("the same pixels")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sfumato.cli.generate import DeviceOption
 
 if TYPE_CHECKING:
+    from sfumato.server.limits import Limits
     from sfumato.server.settings import Settings
 
 STORE = Path("sfumato-store")
@@ -33,6 +34,9 @@ def serve(
     new_key: Annotated[str | None, typer.Option(help="Make a key of this name, show it once, and leave.")] = None,
     revoke_key: Annotated[str | None, typer.Option(help="Take the right of this key away, and leave.")] = None,
     name: Annotated[list[str] | None, typer.Option(help="A host name that clients use besides. Repeatable.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="NAME=NUMBER of what is accepted; a wrong name lists all. Repeatable.")
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Keep no prompts: not in pictures, store or log.")] = False,
     log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the log.")] = False,
     device: DeviceOption = "auto",
@@ -44,7 +48,7 @@ def serve(
     if new_key is not None or revoke_key is not None:
         _keys(settings, new_key, revoke_key)
         return
-    _run(settings, offered(model or [USUAL_MODEL]), device)
+    _run(settings, named_models(model or [USUAL_MODEL]), _limits(limit or []), device)
 
 
 def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
@@ -59,7 +63,7 @@ def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
         print(f"This is the key {new}; it is not shown again. {settings.keys} holds its hash.", file=sys.stderr)
 
 
-def offered(models: list[str]) -> dict[str, str]:
+def named_models(models: list[str]) -> dict[str, str]:
     """The models by name: "NAME=PLACE", or the last part of a place as its name."""
     from sfumato.errors import RecipeError
 
@@ -76,10 +80,31 @@ def offered(models: list[str]) -> dict[str, str]:
     return offered
 
 
-def _run(settings: Settings, offered: dict[str, str], device: str) -> None:
+def _limits(given: list[str]) -> Limits:
+    """What the server accepts, with some numbers of one's own."""
+    from dataclasses import fields
+
+    from sfumato.errors import RecipeError
+    from sfumato.server.limits import Limits
+
+    known: dict[str, type[int | float]] = {
+        entry.name: float if isinstance(entry.default, float) else int
+        for entry in fields(Limits)
+        if entry.name != "files"
+    }
+    numbers: dict[str, Any] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            numbers[name] = known[name](number)
+        except (KeyError, ValueError):
+            raise RecipeError(f"--limit takes NAME=NUMBER, with {', '.join(known)}; not {text!r:.100}.") from None
+    return Limits(**numbers)
+
+
+def _run(settings: Settings, offered: dict[str, str], limits: Limits, device: str) -> None:
     from sfumato.server.app import create_app
     from sfumato.server.engine import Engine
-    from sfumato.server.limits import Limits
     from sfumato.server.listening import listen
     from sfumato.server.logs import log_to
     from sfumato.server.models import Models
@@ -87,6 +112,6 @@ def _run(settings: Settings, offered: dict[str, str], device: str) -> None:
 
     log_to(sys.stderr)
     with Store(settings.store) as store:
-        app = create_app(Engine(Models(offered, device), store, Limits()), settings)
+        app = create_app(Engine(Models(offered, device), store, limits), settings)
         listen(app, settings)
     print(f"Jobs and pictures are in {settings.store.resolve()}.", file=sys.stderr)

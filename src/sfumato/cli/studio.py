@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli.generate import DeviceOption
-from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, offered
+from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, named_models
 
 
 def studio(
@@ -44,7 +44,7 @@ def studio(
     from sfumato.server.store import Store
 
     settings = Settings(store, port=port, data=tuple(data or ()), training=training)
-    models = Models(offered(model or [USUAL_MODEL]), device)
+    models = Models(named_models(model or [USUAL_MODEL]), device)
     with Store(settings.store) as kept:
         engine = Engine(models, kept, Limits())
         app = create_app(engine, settings)

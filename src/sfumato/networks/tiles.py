@@ -84,7 +84,7 @@ def _tiled(
         return change(x)
     fade = after(overlap * unit)
     axes = [
-        [(start * unit, min(tile, side) * unit, weights) for start, weights in _faded(side, tile, overlap, fade)]
+        [(start * unit, min(tile, side) * unit, weights) for start, weights in faded(side, tile, overlap, fade)]
         for side in sides
     ]
     size = [after(side * unit) for side in sides]
@@ -102,7 +102,7 @@ def _tiled(
     return whole.to(x.dtype)
 
 
-def _faded(side: int, tile: int, overlap: int, fade: int) -> list[tuple[int, Float[Tensor, " n"]]]:
+def faded(side: int, tile: int, overlap: int, fade: int) -> list[tuple[int, Float[Tensor, " n"]]]:
     """The starts of tiles along a side, and how much each counts at every place of the result; the sum is 1."""
     first = starts(side, tile, overlap)
     scale = fade / overlap

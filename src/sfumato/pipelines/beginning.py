@@ -55,8 +55,8 @@ def kept(denoise: Denoise, clean: Float[Tensor, "1 c h w"], plan: Request, width
 
 
 def begun(
-    clean: Float[Tensor, "1 c h w"] | None, plan: Request, levels: Level, noise: Float[Tensor, "b c h w"]
-) -> tuple[Float[Tensor, "b c h w"], Level]:
+    clean: Float[Tensor, "1 ..."] | None, plan: Request, levels: Level, noise: Float[Tensor, "b ..."]
+) -> tuple[Float[Tensor, "b ..."], Level]:
     """Where to begin, and the levels from there on.
 
     Without a picture all is noise; with one it is as noisy as `plan.strength` says (Meng et al. 2021, section 3.2).

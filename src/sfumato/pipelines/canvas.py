@@ -94,7 +94,7 @@ def _surrounded(picture: Image.Image, edges: tuple[int, int, int, int], digest: 
     reflected = np.pad(np.asarray(picture), ((top, bottom), (left, right), (0, 0)), mode="symmetric")
     blurred = Image.fromarray(reflected).filter(ImageFilter.GaussianBlur(min(picture.size) / BLUR))
     generator = np.random.default_rng(derived_seed(digest, "extend"))
-    grain = generator.normal(0, 127.5 * GRAIN, reflected.shape)
+    grain = 127.5 * GRAIN * generator.standard_normal((*reflected.shape[:2], 1), dtype=np.float32)
     around = Image.fromarray((np.asarray(blurred) + grain).clip(0, 255).astype(np.uint8))
     around.paste(picture, (left, top))
     return around

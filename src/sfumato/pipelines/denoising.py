@@ -30,7 +30,7 @@ from sfumato.errors import PromptError
 from sfumato.pipelines.attached import Attached
 from sfumato.pipelines.condition import Condition, mixed, together
 from sfumato.pipelines.looking import look
-from sfumato.pipelines.regions import Region, maps
+from sfumato.pipelines.placing import in_place, with_regions
 from sfumato.pipelines.request import Request
 
 MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024)
@@ -66,7 +66,7 @@ def asked_for(
     likeness: Callable[[Tensor], Float[Tensor, " b"]] | None = None,
     pictures_a_pass: int | None = None,
     attached: Attached | None = None,
-    size: tuple[int, int] = (1, 1),
+    around: Float[Tensor, "b c h w"] | None = None,
 ) -> Denoise:
     """The Denoise of a request, made anew for every sampling run: its mixture of prompts, guided in its way.
 
@@ -78,18 +78,22 @@ def asked_for(
         levels: the timetable of the run.
         likeness: for guidance by CLIP, the log probability that clean latents (b, ...) show their prompts.
         attached: what is attached to the U-Net.
-        size: height and width of what is denoised, for regions of it.
+        around: noise, of the size of what is denoised, for what regions see around them; needed where there are any.
 
     Raises:
         PromptError: a prompt of several branches is to be mixed with others.
     """
     condition, _ = branches[0]
     parts, shares = _mixture(branches, encode, plan)
-    if plan.regions:
-        parts, shares = _in_regions(parts, shares, encode, plan.regions, size)
+    if around is not None:
+        parts, shares = with_regions(parts, shares, encode, plan.regions, around.shape[-2:])
     whole = bool(torch.as_tensor(sum(shares) - 1).abs().max() < 1e-9)
 
     def denoiser(said: list[Condition], *, away: bool = False, blind: bool = False) -> Denoise:
+        branches = branches_of(said, away=away, blind=blind)
+        return branches if around is None else in_place(branches, plan.regions, around, levels)
+
+    def branches_of(said: list[Condition], *, away: bool = False, blind: bool = False) -> Denoise:
         said = [*said, condition.saying(encode(plan.negative_prompt, True))] if away else said
         network = _network(unet, said, pictures_a_pass, blind=blind, attached=attached, away=away)
         if attached is None:
@@ -136,24 +140,6 @@ def _mixture(
     if plan.mix_how == "branches":
         return parts, [*shares]
     return [mixed(parts, {"linear": linear, "spherical": spherical}[plan.mix_how], shares)], [1.0]
-
-
-def _in_regions(
-    parts: list[Condition],
-    shares: list[Weight],
-    encode: Callable[[str, bool], Condition],
-    regions: Sequence[Region],
-    size: tuple[int, int],
-) -> tuple[list[Condition], list[Weight]]:
-    """The same for the places that regions leave, and the regions' own conditions for theirs.
-
-    Of each there is an estimate of the whole picture, and at every place the estimates are averaged by how much they
-    count there (MultiDiffusion, Bar-Tal et al. 2023, equation 5).
-    """
-    *theirs, rest = maps(regions, *size)
-    said = [parts[0].saying(encode(region.prompt, False)) for region in regions]
-    left: list[Weight] = [torch.as_tensor(share, dtype=rest.dtype).reshape(-1, 1, 1, 1) * rest for share in shares]
-    return [*said, *parts], [*theirs, *left]
 
 
 def _rule(plan: Request, scale: float, levels: Level) -> Rule:

@@ -17,9 +17,14 @@ LARGEST_RECIPE = 2**20  # characters
 
 def save_picture(picture: Image.Image, path: Path, recipe: dict[str, Any]) -> None:
     """Write a PNG with its recipe as JSON in the text chunk "sfumato", all or nothing."""
+    write(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=chunks_of(recipe)))
+
+
+def chunks_of(recipe: dict[str, Any]) -> PngImagePlugin.PngInfo:
+    """A recipe as a PNG carries it."""
     chunks = PngImagePlugin.PngInfo()
     chunks.add_itxt(KEY, json.dumps(recipe, ensure_ascii=False))
-    write(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=chunks))
+    return chunks
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -59,11 +59,8 @@ def regions_of(values: Any) -> tuple[Region, ...]:
 
 
 def maps(regions: Sequence[Region], height: int, width: int) -> list[Float[Tensor, "1 1 h w"]]:
-    """How much each region counts at every place of a map, and last the prompt of the whole picture; they sum to 1.
-
-    Boxes fade into what is around them, but not where they end with the picture.
-    """
-    masks = [region.weight * _mask(region.box, height, width) for region in regions]
+    """How much each region counts at every place of a map, and last the prompt of the whole picture; they sum to 1."""
+    masks = [region.weight * mask_of(region.box, height, width) for region in regions]
     total = torch.stack(masks).sum(0).clamp(min=1)
     parts = [mask / total for mask in masks]
     rest = (1 - torch.stack(parts).sum(0)).clamp(min=0)
@@ -79,7 +76,8 @@ def _region(value: Any) -> Region:
     raise PromptError(f"Each region is a prompt, a box and if wanted a weight, not {value!r:.100}.")
 
 
-def _mask(box: Box, height: int, width: int) -> Float[Tensor, "h w"]:
+def mask_of(box: Box, height: int, width: int) -> Float[Tensor, "h w"]:
+    """1 in a box, 0 around it, fading between them, but not where the box ends with the picture."""
     left, top, right, bottom = box
     return _ramp(top, bottom, height)[:, None] * _ramp(left, right, width)
 

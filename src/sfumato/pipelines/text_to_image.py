@@ -37,8 +37,10 @@ from sfumato.pipelines.memory.room import free, require_room
 from sfumato.pipelines.model import Model, require_fingerprint
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
+from sfumato.pipelines.strips import strip
 from sfumato.pipelines.unheard import unheard
 from sfumato.pipelines.upsampling import upsample
+from sfumato.pipelines.varying import Varied, variations
 from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -130,10 +132,27 @@ class Pipeline:
         Raises:
             PromptError: a setting that is not valid, named.
         """
-        requests = self.requests(prompt, count, seed, **settings)
+        return self.made(self.requests(prompt, count, seed, **settings))
+
+    def made(self, requests: Sequence[Request]) -> Result:
+        """Run requests that are made together to their end."""
         for step in self.run(requests):
             last = step
         return Result(last.pictures(), [self.recipe(request) for request in requests])
+
+    def variations(
+        self, varied: Varied | Result, count: int = 4, amount: float = 0.3, seed: int | None = None, **settings: Any
+    ) -> Result:
+        """Pictures like one that is there; `sfumato.pipelines.varying.variations` says what may be given, and how."""
+        varied = varied.recipes[0] if isinstance(varied, Result) else varied
+        return self.made(variations(self, varied, count, amount, seed, **settings))
+
+    def strip(
+        self, prompts: str | Sequence[str], frames: int = 8, seeds: Sequence[int] = (0,), **settings: Any
+    ) -> Result:
+        """Pictures on the way from each prompt to the next, and from each seed to the next; see `strips.frames`."""
+        each = [self.made([request]) for request in strip(self, prompts, frames, seeds, **settings)]
+        return Result([one.pictures[0] for one in each], [one.recipes[0] for one in each])
 
     def iterate(
         self, prompt: str | Sequence[str], count: int = 1, seed: int | None = None, **settings: Any
@@ -165,13 +184,17 @@ class Pipeline:
 
     def recipe(self, request: Request) -> dict[str, Any]:
         """Everything that makes the picture again: the request, the model, and what was given beside it."""
+        return {**self.made_by, "request": self._settled(request).to_dict()}
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What recipes tell of the model."""
         return {
             "sfumato_version": __version__,
             "model": self.model.source,
-            "model_fingerprint": self._fingerprint,
+            "model_fingerprint": self.fingerprint,
             "dtype": named_dtype(self.model.dtype),
             **({"additions": dict(self.model.additions)} if self.model.additions else {}),
-            "request": self._settled(request).to_dict(),
         }
 
     def replay(self, recipe: dict[str, Any]) -> Result:
@@ -180,9 +203,7 @@ class Pipeline:
         require_additions(self.model, recipe)
         request = Request.from_dict(recipe.get("request", {})).without_idle(self.way.takes)
         require_identified((*request.control, *request.like))
-        for step in self.run([request]):
-            last = step
-        return Result(last.pictures(), [self.recipe(request)])
+        return self.made([request])
 
     def _settled(self, request: Request) -> Request:
         """The request with all that its picture depends on besides the model."""
@@ -200,7 +221,8 @@ class Pipeline:
         return other
 
     @property
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
+        """What tells this model's weights from others'."""
         if not hasattr(self, "_known_fingerprint"):
             self._known_fingerprint = self.model.fingerprint()
         return self._known_fingerprint

@@ -18,6 +18,7 @@ from sfumato.errors import RecipeError, SfumatoError
 from sfumato.server import docs_page, health, jobs_api
 from sfumato.server.a1111 import about, pictures
 from sfumato.server.bodies import Bodies
+from sfumato.server.description import describe
 from sfumato.server.errors import refusal_of
 from sfumato.server.headers import SecurityHeaders
 from sfumato.server.hosts import Hosts
@@ -29,6 +30,7 @@ from sfumato.server.openai import completions, images, models
 from sfumato.server.rates import Rates
 from sfumato.server.serving import Serving
 from sfumato.server.settings import Settings
+from sfumato.server.shapes import JobAsked
 from sfumato.server.watching import Watching
 
 if TYPE_CHECKING:
@@ -83,13 +85,14 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     app.state.serving = serving
     for router in ROUTERS:
         app.include_router(router)
+    describe(app, JobAsked)
     for error in (RequestValidationError, ValidationError, HTTPException, SfumatoError):
         app.add_exception_handler(error, _answer)
     # the last that is added is the first that a request meets
     app.add_middleware(Bodies, most=engine.limits.body, patience=settings.patience)
     app.add_middleware(Hosts, settings=settings)
-    app.add_middleware(SecurityHeaders)
     app.add_middleware(Watching, serving=serving)
+    app.add_middleware(SecurityHeaders)
     return app
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
-import re
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -15,27 +16,26 @@ from math import prod
 import torch
 
 from sfumato.devices import choose_device
-from sfumato.errors import JobNotFound, PromptError, QueueFull, SfumatoError
+from sfumato.errors import JobNotFound, PromptError, QueueFull, SfumatoError, StorageError
 from sfumato.pipelines.request import LARGEST_SEED, Request
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.pipelines.ways.way import Painting
 from sfumato.server.batching.passes import Passes, Sitting, Stopped, is_out_of_memory
 from sfumato.server.batching.sharing import Sharing
 from sfumato.server.batching.twin import twins
-from sfumato.server.following import Followers
+from sfumato.server.following import Follower, Followers
 from sfumato.server.job import Event, Job
 from sfumato.server.limits import Limits
 from sfumato.server.models import Models
 from sfumato.server.ongoing import Ongoing, Picture, next_one, places, seconds_until_room
 from sfumato.server.preview import picture_of
+from sfumato.server.saying import said
 from sfumato.server.speed import Speed
 from sfumato.server.store import Store
 
 log = logging.getLogger("sfumato.server")
 
 LAST_WORDS = 5.0  # seconds in which a picture that was told to stop does
-
-_FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\",;:]+[/\\])*(?=[^/\\\s])")
 
 
 class _TimeIsUp(SfumatoError):
@@ -112,7 +112,8 @@ class Engine:
         with self._change:
             for one in self._jobs.values():
                 if one.job.state == "running":
-                    self.store.mark(one.job.id, "queued")
+                    with suppress(StorageError):  # those that run go on with the next engine too
+                        self.store.mark(one.job.id, "queued")
             self._jobs.clear()
         self._followers.end()
 
@@ -163,15 +164,14 @@ class Engine:
                 self._job(id)
             return places(self._jobs.values(), self._served).get(id, 0)
 
-    async def follow(self, id: str) -> AsyncIterator[Event]:
+    async def follow(self, id: str) -> AsyncGenerator[Event, None]:
         """What happens to a job from now on, until it is finished or the engine stops.
 
         It begins with where the job stands. Whoever reads slowly misses steps and nothing else; nobody waits for them.
         An event's preview takes its time when it is called, so not in an event loop. Raises JobNotFound.
         """
         with self._followers.following(id) as follower:
-            for event in self._stand(id):
-                follower.put(event)
+            await asyncio.to_thread(self._tell_where, id, follower)
             async for event in follower.events():
                 yield event
 
@@ -183,15 +183,19 @@ class Engine:
         speeds = self._steps.a_second, self._pictures.a_second
         return Busy(jobs, queued, running, *speeds, tally.passes, tally.calls, tally.rows)
 
-    def _stand(self, id: str) -> list[Event]:
+    def _tell_where(self, id: str, follower: Follower) -> None:
+        """Where a job stands; nothing more is told of it before this is."""
         with self._change:
             one = self._jobs.get(id)
             if one is None:
-                return [Event(id, self._job(id).state)]
-            if one.is_queued:
+                follower.put(Event(id, self._job(id).state))
+            elif one.is_queued:
                 one.place = places(self._jobs.values(), self._served)[id]
-                return [Event(id, "queued", position=one.place)]
-            return [picture.news for picture in one.under_way.values() if picture.news is not None]
+                follower.put(Event(id, "queued", position=one.place))
+            else:
+                for picture in one.under_way.values():
+                    if picture.news is not None:
+                        follower.put(picture.news)
 
     def _job(self, id: str) -> Job:
         job = self.store.job(id)
@@ -292,8 +296,8 @@ class Engine:
         picture.steps += 1
         self._steps.count()
         preview = partial(picture.preview.of, painting)
-        where = {"stage": painting.stage, "step": painting.step, "steps": painting.steps}
-        picture.news = Event(one.job.id, "step", picture.number, **where, preview=preview)
+        where = (painting.stage, painting.step, painting.steps)
+        picture.news = Event(one.job.id, "step", picture.number, *where, preview=preview)
         self._followers.tell(picture.news)
 
     def _failed(self, one: Ongoing, picture: Picture, error: Exception) -> None:
@@ -307,7 +311,7 @@ class Engine:
                 return
             try:
                 self.store.mark(one.job.id, "failed", said(error))
-            except SfumatoError as again:  # a full disk; it goes on with the next engine
+            except Exception as again:  # a full disk, say; it goes on with the next engine
                 log.error("job %s could not be marked as failed: %s", one.job.id, type(again).__name__)
             self._let_go(one.job.id, Event(one.job.id, "failed"))
 
@@ -351,15 +355,6 @@ class Engine:
         for seat in self._seats:
             if seat.ident is not None:
                 seat.join(max(0.0, until - time.monotonic()))
-
-
-def said(error: Exception) -> str:
-    """What went wrong, for people, without the folders of this machine."""
-    if isinstance(error, SfumatoError):
-        return _FOLDERS.sub("", str(error))
-    if is_out_of_memory(error):
-        return "There is not enough memory for this picture: ask for a smaller one."
-    return f"The picture could not be made, for a reason that lies with the server ({type(error).__name__})."
 
 
 def _stop(one: Ongoing) -> None:

@@ -158,7 +158,7 @@ def too_many(message: str, seconds: float) -> Refusal:
     return Refusal(429, message, None, "rate_limit_exceeded", {"Retry-After": str(wait)})
 
 
-SETTINGS = tuple(entry.name for entry in fields(Request))
+SETTINGS = (*(entry.name for entry in fields(Request)), "count")
 
 
 def parameter_of(message: str, names: Iterable[str] = SETTINGS) -> str | None:

@@ -71,3 +71,23 @@ def is_full(error: BaseException | None) -> bool:
 def full() -> str:
     """What a person is told. Without the path: those who ask for pictures need not know it."""
     return "The disk with the store of jobs is full. Nothing was half-written; make room, then ask again."
+
+
+class Reserve:
+    """A file of some size that is given up when the disk is full, so that room can be made even then."""
+
+    def __init__(self, file: Path, size: int) -> None:
+        self._file, self._size = file, size
+
+    def hold(self) -> None:
+        """Take the room, unless it is held or there is none."""
+        if self._file.exists():
+            return
+        try:
+            self._file.write_bytes(b"\1" * self._size)  # not zeros, of which some disks keep nothing
+        except OSError:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Leave the room to others."""
+        self._file.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
 from sfumato.server.job import FINISHED, Event
@@ -36,7 +36,7 @@ class Follower:
         self._ended = True
         self._wake()
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Events as they come, until the job is finished or `end` was called."""
         while True:
             await self._news.wait()

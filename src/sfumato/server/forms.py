@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from sfumato.server.errors import Refusal
 
 MOST_FILES, MOST_FIELDS = 20, 100
-LONGEST_FIELD = 2**20  # bytes
+LONGEST_FIELD = 2**20  # bytes, as Starlette has it
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -31,7 +31,7 @@ async def form_of(http: Request, shape: type[Shape], files: Collection[str]) -> 
     require_type(http, "multipart/form-data")
     texts: dict[str, Any] = {}
     found: dict[str, list[bytes]] = {}
-    async with http.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD) as form:
+    async with http.form(max_files=MOST_FILES, max_fields=MOST_FIELDS) as form:
         for key, value in form.multi_items():
             name = key.partition("[")[0]
             is_file = isinstance(value, UploadFile)

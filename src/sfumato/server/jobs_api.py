@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from sfumato.server.asking import submit
+from sfumato.server.description import reference
 from sfumato.server.encoding import encode
 from sfumato.server.errors import Refusal, answers
 from sfumato.server.forms import LONGEST_FIELD, described, form_of, one, require_type
@@ -41,7 +42,7 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            JSON: {"schema": JobAsked.model_json_schema()},
+            JSON: {"schema": reference(JobAsked)},
             FORM: {"schema": described(Form, FILES)},
         },
     }
@@ -119,6 +120,7 @@ def picture(id: Id, number: Number, http: Request, here: Here, owner: Owner) -> 
 
 @router.get(
     "/{id}/events",
+    status_code=200,
     response_class=EventStream,
     responses={**answers(404, 500), 200: {"content": {"text/event-stream": {}}}},
 )

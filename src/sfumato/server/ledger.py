@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sfumato.errors import StorageError, StoreError, StoreFull
+from sfumato.errors import StorageError, StoreDamaged, StoreError, StoreFull
 from sfumato.server.files import full
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -45,7 +45,7 @@ class Ledger:
     """The database in a file; it may be used from any thread. One connection reads while another one writes.
 
     Raises:
-        StoreError: the file is damaged, or of a later version; it is left as it is.
+        StoreDamaged: the file is damaged, or of a later version; it is left as it is.
         StoreFull: there is no room to begin with.
     """
 
@@ -67,7 +67,7 @@ class Ledger:
             self._writer.execute(f"PRAGMA {setting}")
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
-            raise StoreError(
+            raise StoreDamaged(
                 f"{self._path} was written by a later version of sfumato, which this one does not understand. "
                 "Nothing was changed; take that version, or another folder."
             )
@@ -85,7 +85,7 @@ class Ledger:
     def _require_sound(self) -> None:
         (verdict,) = self._writer.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise StoreError(self._damaged(verdict))
+            raise StoreDamaged(self._damaged(verdict))
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -130,7 +130,7 @@ class Ledger:
             if code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
                 raise StoreFull(full()) from error
             if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise StoreError(self._damaged(error)) from error
+                raise StoreDamaged(self._damaged(error)) from error
             if code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                 raise StorageError(
                     f"{self._path} cannot be used: {error}. Look at the disk and at the rights."
@@ -140,8 +140,9 @@ class Ledger:
             raise
 
     def _damaged(self, why: object) -> str:
+        reason = " ".join(str(why).split())
         return (
-            f"{self._path} is damaged ({why}). It was left as it is, and the pictures beside it too. To save what can "
-            f"be saved: `sqlite3 {self._path.name} .recover | sqlite3 saved.sqlite`. Put that or a backup in its place, "
-            "or move the file away to begin with an empty history."
+            f"{self._path} is damaged ({reason}). It was left as it is, and the pictures beside it too. "
+            f"To save what can be saved: `sqlite3 {self._path.name} .recover | sqlite3 saved.sqlite`. Put that or a "
+            "backup in its place, or move the file away to begin with an empty history."
         )

@@ -38,7 +38,7 @@ class Limits:
     steps: int = 200
     prompt: int = 4_000
     branches: int = 16
-    seconds: float = 600.0
+    seconds: float = 1800.0
     body: int = 64 * 2**20
     a_minute: int = 120
     files: bool = False

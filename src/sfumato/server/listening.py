@@ -48,7 +48,6 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
         limit_concurrency=AT_ONCE,
         h11_max_incomplete_event_size=LARGEST_HEAD,
         timeout_keep_alive=5,
@@ -75,5 +74,7 @@ class Server(uvicorn.Server):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; at the second time at once. Unlike uvicorn's own, nothing is left to raise the signal again after."""
         self.config.app.state.serving.leaving.set()  # type: ignore[union-attr]
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit
+        self.should_exit = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 from sfumato.server.batching.passes import Sitting
 from sfumato.server.batching.turns import in_turn
@@ -105,4 +106,4 @@ def seconds_until_room(jobs: Iterable[Ongoing], steps_a_second: float | None, ot
     if not steps_a_second or not parts:
         return otherwise
     soonest = min(one.left / len(one.under_way) for one in some if one.under_way)
-    return min(3600, max(1, round(soonest * parts / steps_a_second + 0.5)))
+    return min(3600, max(1, ceil(soonest * parts / steps_a_second)))

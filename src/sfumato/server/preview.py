@@ -29,9 +29,9 @@ class Preview:
     """The previews of one picture. Who asks again too soon, at whatever step, sees the last one once more."""
 
     def __init__(self) -> None:
-        self._lock, self._shown, self._of, self._again = threading.Lock(), None, None, 0.0
-        self._shown: Image.Image | None
-        self._of: Painting | None
+        self._lock, self._again = threading.Lock(), 0.0
+        self._shown: Image.Image | None = None
+        self._of: Painting | None = None
 
     def of(self, painting: Painting) -> Image.Image:
         """How the picture looks, from any thread; where it must be decoded, the caller waits for that."""

@@ -72,6 +72,7 @@ def owner_of(http: Request, here: Here, _: Annotated[object, Depends(_bearer)] =
     Raises Refusal 401.
     """
     if not here.keys.all() and here.settings.is_loopback:
+        http.state.owner = LOCAL
         return LOCAL
     owner = here.keys.owner(secret) if (secret := _secret(http.headers.get("authorization", ""))) else None
     if owner is None:

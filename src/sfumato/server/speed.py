@@ -13,8 +13,8 @@ class Speed:
     """Events a second, over the last of them; time in which there was nothing to do does not count."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._worked, self._since = clock, 0.0, None
-        self._since: float | None
+        self._clock, self._worked = clock, 0.0
+        self._since: float | None = None  # when the work that is under way began
         self._times: deque[float] = deque(maxlen=REMEMBERED)
 
     def working(self, now_working: bool) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sfumato.errors import PromptError, StoreError
+from sfumato.errors import JobNotFound, PromptError, StoreError, StoreFull
 from sfumato.server.discretion import discreet, discreet_recipe, searchable, sought
 from sfumato.server.enclosures import Enclosures, enclosed
-from sfumato.server.files import flush, writing
+from sfumato.server.files import Reserve, flush, writing
 from sfumato.server.job import FINISHED, TRANSITIONS, Job, is_id, new_id
 from sfumato.server.ledger import Ledger
 from sfumato.server.lock import Lock
@@ -28,17 +28,21 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 500  # jobs in one answer
 TICK = 1e-6  # seconds; the least between two jobs, so that no two have the same moment
+RESERVE = 2**20  # bytes
+
+Done = TypeVar("Done")
 
 
 class Store:
     """A folder of jobs and pictures that one process owns. All methods may be called from any thread.
 
     Its files: `jobs.sqlite`; `pictures/<id>/<number>.png`, what was made; `given/<sha256>`, pictures that requests
-    begin with or look at; `lock`, held by the process that owns the folder, whichever way that ends.
+    begin with or look at; `lock`, held by the process that owns the folder, whichever way that ends; `reserve`, from
+    which jobs come to an end and are forgotten when the disk is full.
 
     Raises:
-        StoreError: another process has the folder, or its database is damaged or of a later version; nothing was
-            changed.
+        StoreError: another process has the folder.
+        StoreDamaged: its database is damaged or of a later version; nothing was changed.
         StoreFull: there is no room to begin with.
     """
 
@@ -55,6 +59,8 @@ class Store:
                 for leftover in workbench.iterdir():  # of a process that was killed
                     leftover.unlink()
             self._ledger = Ledger(self.folder / "jobs.sqlite")
+            self._reserve = Reserve(self.folder / "reserve", RESERVE)
+            self._reserve.hold()
             flush(self.folder)
             with suppress(PermissionError):  # what is around it may be another's
                 flush(self.folder.parent)
@@ -90,6 +96,7 @@ class Store:
             with self._ledger.change() as database:
                 self._given.discard(database, given)
             raise
+        self._reserve.hold()
         return job
 
     def job(self, id: str) -> Job | None:
@@ -130,40 +137,19 @@ class Store:
 
     def unfinished(self) -> list[Job]:
         """The jobs that are queued or were running, oldest first."""
-        return [
-            self._job(row) for row in self._ledger.rows("SELECT * FROM jobs WHERE finished IS NULL ORDER BY created")
-        ]
+        rows = self._ledger.rows("SELECT * FROM jobs WHERE finished IS NULL ORDER BY created")
+        return [self._job(row) for row in rows]
 
     def mark(self, id: str, state: str, error: str = "") -> Job:
         """Bring a job into a state of `sfumato.server.job.TRANSITIONS`; into the one it has already changes nothing.
 
         Raises:
-            StoreError: there is no such job, this state may not follow, or it is to be done but lacks a picture.
-            StoreFull: there is no room; the state is as it was.
+            JobNotFound: there is no such job.
+            StoreError: this state may not follow, or it is to be done but lacks a picture.
+            StoreFull: there is no room, and no reserve is left; the state is as it was.
         """
-        with self._ledger.change() as database:
-            job = self._known(database, id)
-            if state == job.state:
-                return job
-            self._require_next(job, state)
-            now = time.time()
-            job = replace(
-                job,
-                state=state,
-                error=error,
-                started=now if state == "running" and job.started is None else job.started,
-                finished=now if state in FINISHED else None,
-            )
-            silent = job.private and job.is_finished
-            if silent:
-                job = replace(job, request=discreet(job.request))
-                database.execute("UPDATE jobs SET request = ? WHERE id = ?", (_json(job.request), id))
-                self._return_given(database, id)
-            database.execute(
-                "UPDATE jobs SET state = ?, error = ?, started = ?, finished = ? WHERE id = ?",
-                (state, error, job.started, job.finished, id),
-            )
-        if silent:
+        job = self._even_if_full(lambda: self._mark(id, state, error))
+        if job.private and job.is_finished:
             self._ledger.wipe()
         return job
 
@@ -171,19 +157,19 @@ class Store:
         """Keep one of a job's pictures, whole or not at all; the first one kept stays, however often it comes again.
 
         Raises:
-            StoreError: there is no such job, or it has no such picture.
+            JobNotFound: there is no such job, or it has no such picture.
             StoreFull: there is no room; nothing was kept.
         """
         from sfumato.pipelines.keepsake import save_picture
 
         job = self.job(id)
         if job is None or not 0 <= picture < job.count:
-            raise StoreError(f"There is no job {id!r:.50} with a picture {picture}.")
+            raise JobNotFound(f"There is no job {id!r:.50} with a picture {picture}.")
         told = discreet_recipe(recipe) if job.private else dict(recipe)
         file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told))
         if self.job(id) is None:  # forgotten meanwhile
             self._pictures.clear(id)
-            raise StoreError(f"The job {id} was forgotten.")
+            raise JobNotFound(f"The job {id} was forgotten.")
         return file
 
     def kept(self, id: str) -> list[int]:
@@ -204,8 +190,7 @@ class Store:
             return
         if not job.is_finished:
             raise StoreError(f"The job {id} is not finished; cancel it, then it can be forgotten.")
-        self._remove(id)
-        self._ledger.wipe()
+        self._remove([id])
 
     def prune(self, older_than: float | None = None, keep_at_most: int | None = None) -> int:
         """Forget finished jobs, the longest finished first, and tell how many.
@@ -216,16 +201,16 @@ class Store:
         """
         finished = self._ledger.rows("SELECT id, finished FROM jobs WHERE finished IS NOT NULL ORDER BY finished")
         sizes = {row["id"]: self._pictures.size(row["id"]) for row in self._ledger.rows("SELECT id FROM jobs")}
-        total, now, forgotten = sum(sizes.values()), time.time(), 0
+        total, now = sum(sizes.values()), time.time()
+        old = []
         for id, when in finished:
             too_old = older_than is not None and now - when > older_than
             too_much = keep_at_most is not None and total > keep_at_most
             if too_old or too_much:
-                self._remove(id)
+                old.append(id)
                 total -= sizes.get(id, 0)
-                forgotten += 1
-        self._ledger.wipe()
-        return forgotten
+        self._remove(old)
+        return len(old)
 
     def close(self) -> None:
         """Give the folder free; the store is not used after that. Closing twice is harmless."""
@@ -240,13 +225,50 @@ class Store:
     ) -> None:
         self.close()
 
-    def _remove(self, id: str) -> None:
-        """Files go first, which a full disk allows: they make the room in which their job is struck off."""
-        self._pictures.clear(id)
+    def _mark(self, id: str, state: str, error: str) -> Job:
         with self._ledger.change() as database:
-            self._return_given(database, id)
-            database.execute("DELETE FROM jobs WHERE id = ?", (id,))
-        self._pictures.clear(id)  # one may have been kept meanwhile
+            job = self._known(database, id)
+            if state == job.state:
+                return job
+            self._require_next(job, state)
+            now = time.time()
+            job = replace(
+                job,
+                state=state,
+                error=error,
+                started=now if state == "running" and job.started is None else job.started,
+                finished=now if state in FINISHED else None,
+            )
+            if job.private and job.is_finished:
+                job = replace(job, request=discreet(job.request))
+                database.execute("UPDATE jobs SET request = ? WHERE id = ?", (_json(job.request), id))
+                self._return_given(database, id)
+            database.execute(
+                "UPDATE jobs SET state = ?, error = ?, started = ?, finished = ? WHERE id = ?",
+                (state, error, job.started, job.finished, id),
+            )
+        return job
+
+    def _remove(self, ids: Collection[str]) -> None:
+        def strike_off() -> None:
+            with self._ledger.change() as database:
+                for id in ids:
+                    self._return_given(database, id)
+                    database.execute("DELETE FROM jobs WHERE id = ?", (id,))
+
+        for id in ids:  # before their jobs: a job without pictures can be forgotten again, but not the other way round
+            self._pictures.clear(id)
+        self._even_if_full(strike_off)
+        for id in ids:  # one may have been kept meanwhile
+            self._pictures.clear(id)
+        self._ledger.wipe()
+
+    def _even_if_full(self, change: Callable[[], Done]) -> Done:
+        try:
+            return change()
+        except StoreFull:
+            self._reserve.give_up()
+            return change()
 
     def _return_given(self, database: sqlite3.Connection, id: str) -> None:
         given = [name for (name,) in database.execute("SELECT sha256 FROM given WHERE job = ?", (id,))]
@@ -256,7 +278,7 @@ class Store:
     def _known(self, database: sqlite3.Connection, id: str) -> Job:
         row = database.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
         if row is None:
-            raise StoreError(f"There is no job {id!r:.50}.")
+            raise JobNotFound(f"There is no job {id!r:.50}.")
         return self._job(row)
 
     def _require_next(self, job: Job, state: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,9 @@ def require_done(job: Job | None) -> None:
         raise Refusal(503, "The server stops; the job goes on when it starts again.", code="stopping")
 
 
-async def events(here: Serving, id: str) -> AsyncIterator[Event]:
+async def events(here: Serving, id: str) -> AsyncGenerator[Event, None]:
     """What happens to a job until it is finished, also if it is finished already."""
-    async with aclosing(here.engine.follow(id)) as following:  # type: ignore[type-var]
+    async with aclosing(here.engine.follow(id)) as following:
         async for event in following:
             yield event
 

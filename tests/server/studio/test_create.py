@@ -4,7 +4,7 @@ import asyncio
 
 from nicegui import ui
 
-from light_studio import done, fill
+from light_studio import done, fill, unfold
 from sfumato.pipelines.request import Request
 from sfumato.server.studio.form import OWN
 from sfumato.server.studio.tile import Tile
@@ -20,6 +20,16 @@ async def ask(person, text):
     await person.should_see(kind=ui.textarea)
     person.find(kind=ui.textarea).type(text)
     a_button(person, "Make").click()
+
+
+async def thumbs(person, count):
+    for _ in range(LONG):
+        with person:
+            shown = [e for e in person.find(kind=ui.element).elements if "thumb" in e.classes]
+        if len(shown) == count:
+            return sorted(shown, key=lambda one: one.id)
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{len(shown)} pictures, not {count}")
 
 
 def test_words_and_a_press_make_a_picture_that_is_kept(stroll, engine):
@@ -64,6 +74,7 @@ def test_where_everything_is_private_so_is_what_is_made_here(stroll, engine):
 def test_the_fields_become_settings_of_the_request(stroll, engine):
     async def walk(person):
         await person.open("/")
+        unfold(person)
         for label, value in {
             "Pictures": 3, "Seed": "18446744073", "Steps": 2, "Guidance": 2.5, "Width": 96, "Height": 64,
             "Solver": "euler", "Not to be seen": "dogs",
@@ -83,6 +94,7 @@ def test_the_fields_become_settings_of_the_request(stroll, engine):
 def test_what_is_wrong_is_told_beside_the_words(stroll, engine):
     async def walk(person):
         await person.open("/")
+        unfold(person)
         a_button(person, "Make").click()
         await person.should_see("Say in a few words", retries=LONG)
         fill(person, "Width", 70)
@@ -146,6 +158,7 @@ def test_what_is_being_made_is_there_again_after_a_reload(stroll, engine):
 def test_the_better_ones_are_picked_and_refined(stroll, engine):
     async def walk(person):
         await person.open("/")
+        unfold(person)
         fill(person, "Pictures", 3)
         await ask(person, "a red cat")
         await person.should_see("3 pictures finished.", retries=LONG)
@@ -170,15 +183,6 @@ def test_everything_made_is_found_again_by_its_words_and_can_be_deleted(stroll, 
     for prompt in ("a red cat", "a blue dog"):
         done(engine, Request(prompt), 2)
 
-    async def thumbs(person, count):
-        for _ in range(LONG):
-            with person:
-                shown = [e for e in person.find(kind=ui.element).elements if "thumb" in e.classes]
-            if len(shown) == count:
-                return sorted(shown, key=lambda one: one.id)
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"{len(shown)} pictures, not {count}")
-
     async def walk(person):
         await person.open("/")
         await thumbs(person, 4)
@@ -193,6 +197,21 @@ def test_everything_made_is_found_again_by_its_words_and_can_be_deleted(stroll, 
         a_button(person, "Yes, delete").click()
         await person.should_see("Nothing with these words.", retries=LONG)
         assert [job.request["prompt"] for job in engine.store.jobs()] == ["a red cat"]
+
+    stroll(walk)
+
+
+def test_older_ones_come_when_they_are_asked_for(stroll, engine, monkeypatch):
+    monkeypatch.setattr("sfumato.server.studio.history.PAGE", 2)
+    for seed in range(3):
+        done(engine, Request("a cat", seed=seed))
+
+    async def walk(person):
+        await person.open("/")
+        await thumbs(person, 2)
+        a_button(person, "Older ones").click()
+        await thumbs(person, 3)
+        await person.should_not_see("Older ones")
 
     stroll(walk)
 

@@ -3,7 +3,7 @@
 import pytest
 from nicegui import ui
 
-from light_studio import done, fill
+from light_studio import done, fill, unfold
 from sfumato.errors import PromptError
 from sfumato.pipelines.request import Request
 from sfumato.server.studio.looks import Left, Looks
@@ -36,6 +36,7 @@ def frame(person):
 def test_a_prompt_is_looked_into_beside_another_one(stroll, looked):
     async def walk(person):
         await person.open("/xray")
+        unfold(person)
         person.find(kind=ui.textarea).type("a red cat")
         for label, value in (
             ("Another prompt beside it", "a dog"),
@@ -73,6 +74,7 @@ def test_a_picture_of_the_history_is_looked_into_as_it_was_made(stroll, engine, 
 def test_what_cannot_be_looked_into_is_told(stroll, looked):
     async def walk(person):
         await person.open("/xray")
+        unfold(person)
         person.find(kind=ui.textarea).type("unknown")
         fill(person, "Steps", 101)
         person.find(kind=ui.button, content="Look inside").click()

@@ -159,7 +159,6 @@ class Latents:
             steps: those of them at which the prompts may change; None where they do not.
         """
         model, plan, passes = self.model, batch.plan, batch.pictures_a_pass
-        size = (batch.height // self.factor, batch.width // self.factor)
         if plan.guidance == "pag" and not isinstance(model.unet, UNet):
             raise PromptError(f"The denoiser of {model.name} is no U-Net, which pag needs: take another guidance.")
         decode = partial(self.decode, pictures_a_pass=passes, tiles="never")
@@ -167,7 +166,7 @@ class Latents:
 
         def asked(unet: nn.Module, said: Branches, step: int) -> Denoise:
             encode = partial(self._said_alone, batch, step)
-            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached, size)
+            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached, around)
             return (
                 with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
             )
@@ -182,7 +181,7 @@ class Latents:
             return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
 
         attached = self.attachments.attached(plan, batch.width, batch.height, levels)
-        low = per_sample_noise(batch.seeds, "small")
+        low, around = per_sample_noise(batch.seeds, "small"), self._around(batch) if plan.regions else None
         seen = looking(model, branches[0][0], plan, batch.width, batch.height, low)
         if guides_itself(model.unet):
             seen, plan = self._told(seen, plan)
@@ -190,6 +189,12 @@ class Latents:
             return said_at(0)
         starts = [start for start in self._starts(batch) if start < len(steps) - 1]
         return changing(said_at, starts, steps) if len(starts) > 1 else said_at(0)
+
+    def _around(self, batch: Batch) -> Float[Tensor, "b c h w"]:
+        """Noise for what regions see around them."""
+        size = (batch.height // self.factor, batch.width // self.factor)
+        empty = torch.empty(len(batch.seeds), self.channels, *size, device=self.model.device)
+        return per_sample_noise(batch.seeds, "regions")(empty)
 
     def _said_alone(self, batch: Batch, step: int, text: str, negative: bool) -> Condition:
         """What a text besides the prompts says to one sample."""

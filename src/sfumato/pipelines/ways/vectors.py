@@ -20,8 +20,10 @@ from sfumato.diffusion.times import SPACINGS, timetable
 from sfumato.errors import PromptError
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.networks.vector_denoiser import VectorDenoiser
+from sfumato.pipelines.beginning import begun
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
+from sfumato.pipelines.given import Given
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import GUIDED, VARYING
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -30,7 +32,7 @@ from sfumato.pipelines.ways.way import Batch, Painting
 class Vectors:
     """A denoiser of vectors, steered by the vector of the prompt, and the decoder that makes pictures of them."""
 
-    takes = frozenset({"solver", "eta", "pull", *GUIDED, *VARYING})
+    takes = frozenset({"solver", "eta", "pull", "picture", "strength", *GUIDED, *VARYING})
     unit = None
 
     def __init__(self, model: Model) -> None:
@@ -66,8 +68,10 @@ class Vectors:
         """
         plan, diffusion, noise = batch.plan, self.model.diffusions["prior"], per_sample_noise(batch.seeds)
         method = plan.method
-        levels = method.route(timetable(diffusion.process, plan.num_inference_steps, SPACINGS[diffusion.spacing]))
-        start = batch.beginning(noise)(torch.empty_like(prompts.states)) * levels.spread[0].item()
+        levels = timetable(diffusion.process, plan.num_inference_steps, SPACINGS[diffusion.spacing])
+        fresh = batch.beginning(noise)(torch.empty_like(prompts.states))
+        start, levels = begun(None if plan.picture is None else self.seen(plan.picture), plan, levels, fresh)
+        levels = method.route(levels)
         passes = batch.pictures_a_pass
 
         def encode(text: str, negative: bool) -> Condition:
@@ -76,6 +80,11 @@ class Vectors:
         denoise = asked_for(self.prior, diffusion, [(prompts, 1.0)], encode, plan, levels, pictures_a_pass=passes)
         steered = pulled(denoise, prompts.states.to(start), plan.pull, self.vae.spread.item())
         return sample(steered, start, levels, noise, method.step)
+
+    def seen(self, picture: Given) -> Float[Tensor, "1 d"]:
+        """The vector of a picture, of unit scale: what the autoencoder sees in its middle."""
+        pixels = picture.pixels(self.base_size, self.base_size)[None]
+        return self.vae.vector(self.vae.encode(pixels.to(self.vae.scale)).mean).float()
 
     def decode(self, vectors: Float[Tensor, "b d"], pictures_a_pass: int = 1) -> Float[Tensor, "b 3 h w"]:
         """Vectors of unit scale to pictures in about [-1, 1]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +31,7 @@ class Call:
         arguments: by their names; None is left out.
         key: calls of equal keys may share a forward pass; None for one that is made alone.
         rows: how many samples it is about.
+        words: the argument that may be of any length, since a mask tells where it ends.
     """
 
     network: nn.Module
@@ -38,14 +39,15 @@ class Call:
     arguments: Mapping[str, Any]
     key: Hashable | None = None
     rows: int = 1
-    words: str | None = field(default=None)  # the argument whose length the mask tells
+    words: str | None = None
 
     @classmethod
     def of(
         cls, network: nn.Module, method: str, given: Sequence[Any], named: Mapping[str, Any], *, shared: bool = True
     ) -> Call:
         """The call network.method(*given, **named); with `shared` False it is made alone."""
-        signature = _signature(type(network), method)
+        known = type(network)
+        signature = _signature(known.forward if method == "__call__" else getattr(known, method))
         bound = signature.bind(network, *given, **named).arguments
         arguments = {name: value for name, value in list(bound.items())[1:] if value is not None}
         first = next(iter(arguments.values()), None)
@@ -78,8 +80,7 @@ def made_together(calls: Sequence[Call]) -> list[Any]:
 
 
 @lru_cache(maxsize=64)
-def _signature(kind: type[nn.Module], method: str) -> inspect.Signature:
-    function: Callable[..., Any] = kind.forward if method == "__call__" else getattr(kind, method)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(function)
 
 

@@ -20,13 +20,17 @@ from typing import Any
 
 import torch
 
+from sfumato.errors import SfumatoError
 from sfumato.server.batching.call import Call, made_together
 from sfumato.server.batching.sharing import Sharing
 from sfumato.server.batching.turns import in_turn
 
 
-class Stopped(Exception):
+class Stopped(SfumatoError):
     """What sits is to stop: nobody wants its picture any more, or no more passes are made."""
+
+    def __init__(self) -> None:
+        super().__init__("The picture was given up: it was cancelled, or the server stops.")
 
 
 @dataclass(eq=False)

@@ -45,13 +45,14 @@ class Sharing:
     def on(cls, device: torch.device, *, offload: bool = False) -> Sharing:
         """What suits a device.
 
-        A processor computes a row in the same time whether it is among many or alone: there few rows a pass, and a pass
-        for every core, since small maps gain little from a second thread. An accelerator is as fast with many rows as
-        with few. Weights that come and go are at one place at a time: nothing else may then be done beside a pass.
+        A processor takes as long for a row among many as for one alone: there a few pictures at a time, which are done
+        the sooner, and a pass for each core, since small maps gain little from a second thread. An accelerator is as
+        fast with many rows as with few. Weights that come and go leave no room for anything beside a pass.
         """
         if offload:
             return cls(rows=64, seats=32, workers=1, threads=torch.get_num_threads(), patience=None)
         if device.type != "cpu":
             return cls(rows=64, seats=32, workers=1, threads=torch.get_num_threads())
         threads = torch.get_num_threads()
-        return cls(rows=8, seats=3 * threads, workers=threads, threads=threads)
+        workers = min(4, threads)  # each pass takes its own memory
+        return cls(rows=8, seats=2 * workers, workers=workers, threads=threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from types import new_class
 from typing import Any
 
 import torch
@@ -14,14 +15,17 @@ from sfumato.networks.vae import Autoencoder
 from sfumato.networks.vector_autoencoder import VectorAutoencoder
 from sfumato.server.batching.call import Call
 
+SHARED = (*DENOISERS, "restorer")
+"""The kinds of networks whose looks share passes, besides autoencoders; texts are read one by one."""
+
 Ask = Callable[[Call], Any]
 """Has a call made, at once or later, and gives what came of it."""
 
 
 def twins(parts: Mapping[str, Any], ask: Ask) -> dict[str, Any]:
-    """The networks of a model by their names, each as a twin; only denoisers and autoencoders share their passes."""
+    """The networks of a model, by their names, as twins; passes are shared by those of the kinds `SHARED`."""
     return {
-        name: twin(part, ask, shared=kind(name) in DENOISERS or _method(part) == "decode")
+        name: twin(part, ask, shared=kind(name) in SHARED or _method(part) == "decode")
         if isinstance(part, nn.Module)
         else part
         for name, part in parts.items()
@@ -43,7 +47,7 @@ def twin(network: nn.Module, ask: Ask, *, shared: bool = True) -> nn.Module:
         return ask(Call.of(network, method, given, named, shared=shared))
 
     other = copy.copy(network)
-    other.__class__ = type(known)(known.__name__, (known,), {method: look, "__doc__": known.__doc__})
+    other.__class__ = new_class(known.__name__, (known,), exec_body=lambda names: names.update({method: look}))
     return other
 
 

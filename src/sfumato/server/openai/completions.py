@@ -54,7 +54,7 @@ async def completions(asked: Completion, here: Here, owner: Asker) -> Any:
     texts = [Written(*each) for each in writer.asked(_prompts(asked, writer), asked.n or 1, asked.seed)]
     if len(texts) > MOST_TEXTS:
         raise Refusal(400, f"At most {MOST_TEXTS} texts are written in one call, not {len(texts)}.", "n", "too_many")
-    head = {"id": f"cmpl-{secrets.token_urlsafe(16)}", "created": int(time.time()), "model": name}
+    head: dict[str, Any] = {"id": f"cmpl-{secrets.token_urlsafe(16)}", "created": int(time.time()), "model": name}
     if asked.stream:
         return EventStream(_streamed(here, writer, asked, texts, head))
     async with aclosing(here.desk.each(lambda: _pieces(writer, asked, texts))) as pieces:

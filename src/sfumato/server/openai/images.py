@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sfumato.server.openai.shapes import Common, Edit, Generation, Picture, Pict
 from sfumato.server.openai.streaming import Shown, streamed
 from sfumato.server.serving import Asker, Here, Serving
 from sfumato.server.streams import EventStream
-from sfumato.server.waiting import pictures_of
+from sfumato.server.waiting import give_up, pictures_of
 
 router = APIRouter(prefix="/v1/images", tags=["OpenAI"])
 
@@ -85,7 +86,7 @@ async def _answer(
     size = f"{agreed.width}x{agreed.height}"
     if isinstance(asked, Rendered) and asked.stream:
         shown = Shown(name, size, asked.output_format or "png", asked.output_compression, asked.quality or "auto")
-        return EventStream(streamed(here, job, shown, asked.partial_images or 0))
+        return EventStream(streamed(here, job, shown, asked.partial_images or 0), partial(give_up, here, job.id))
     paths = await pictures_of(here, job, http)
     return await run_in_threadpool(_pictures, here, job, paths, asked, size, str(http.base_url))
 

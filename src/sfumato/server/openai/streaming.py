@@ -15,7 +15,7 @@ from sfumato.server.encoding import encode, encoded
 from sfumato.server.job import Event, Job
 from sfumato.server.serving import Serving
 from sfumato.server.streams import event
-from sfumato.server.waiting import events, failed, give_up, kept, require_done
+from sfumato.server.waiting import events, failed, kept
 
 NO_TOKENS = {
     "input_tokens": 0,
@@ -60,7 +60,7 @@ class Shown:
 
 
 async def streamed(here: Serving, job: Job, shown: Shown, previews: int) -> AsyncGenerator[str, None]:
-    """The events of a job; a client that leaves gives it up.
+    """The events of a job.
 
     Args:
         here: the server.
@@ -68,10 +68,9 @@ async def streamed(here: Serving, job: Job, shown: Shown, previews: int) -> Asyn
         shown: how pictures are sent.
         previews: at most so many of each picture, at even parts of the way; fewer if the way is shorter.
     """
-    ended = False
+    sent: set[int] = set()
+    due = Due(previews)
     try:
-        sent: set[int] = set()
-        due = Due(previews)
         async with aclosing(events(here, job.id)) as following:
             async for happened in following:
                 if happened.kind == "step" and happened.preview is not None and due.now(happened):
@@ -80,18 +79,11 @@ async def streamed(here: Serving, job: Job, shown: Shown, previews: int) -> Asyn
                 if happened.kind == "picture":
                     sent.add(happened.picture)
                     yield await _finished(here, job.id, happened.picture, shown)
-        ended = True
-        store = here.engine.store
-        require_done(await run_in_threadpool(store.job, job.id))
         for number in range(len(await run_in_threadpool(kept, here, job.id))):
             if number not in sent:
                 yield await _finished(here, job.id, number, shown)
     except Exception as error:
-        ended = True
         yield event(failed(here, error), "error")
-    finally:
-        if not ended:
-            await give_up(here, job.id)
 
 
 class Due:

@@ -82,7 +82,8 @@ class Advice:
         with self._ways:
             for added in ways:
                 whole = prompt + added
-                button(f"… {added.strip()}", lambda whole=whole: self._take(whole), "quiet", f"Go on: {whole}")
+                way = button(f"… {added.strip()}", lambda whole=whole: self._take(whole), "quiet", f"Go on: {whole}")
+                way.props["title"] = whole
 
     def _take(self, whole: str) -> None:
         self._form.prompt.value = whole

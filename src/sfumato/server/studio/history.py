@@ -66,7 +66,7 @@ class History(ui.element):
     def _add(self, pictures: list[Picture]) -> None:
         with self._grid:
             for picture in pictures:
-                with ui.element("button").props("type=button").classes("thumb") as thumb:
+                with ui.element("button").props("type=button").classes("thumb").mark("thumb") as thumb:
                     image = ui.element("img").props("loading=lazy")
                     image.props["src"], image.props["alt"] = picture.small_url, picture.prompt
                 thumb.on("click", lambda _, picture=picture: self._opened(picture))

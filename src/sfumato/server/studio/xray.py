@@ -149,6 +149,8 @@ class Xray:
         self._watch.activate()
 
     def _tell(self) -> None:
+        if not self._going:  # a last tick of the clock
+            return
         done, total = self._far
         self._bar.show(done / total)
         text = "Looking; it takes up to twice as long as making the picture." if total == 1 else f"{done} of {total}"
