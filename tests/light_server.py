@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sfumato.errors import JobNotFound, ModelNotFound, PromptError, QueueFull
-from sfumato.pipelines.request import GUIDED, Request
+from sfumato.pipelines.request import GUIDED, VARYING, Request
 from sfumato.server.app import create_app
 from sfumato.server.job import FINISHED, Event
 from sfumato.server.limits import Limits
@@ -22,7 +22,9 @@ from sfumato.server.listening import Server, configured
 from sfumato.server.settings import Settings
 
 SIDE, UNIT = 32, 8
-TAKES = frozenset({"solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", *GUIDED})
+TAKES = frozenset(
+    {"solver", "eta", "spacing", "times", "picture", "mask", "strength", "prompt_syntax", *GUIDED, *VARYING}
+)
 
 
 class LightPipeline:

@@ -184,8 +184,7 @@ def test_samplers_and_schedulers_have_their_names(api, engine, name, scheduler, 
 
 
 def test_a_subseed_varies_the_picture_and_counts_on_in_the_place_of_the_seed(api, engine):
-    made = api.txt2img(prompt="a", seed=5, subseed=9, subseed_strength=0.25, batch_size=2)
-    info = json.loads(made["info"]) if isinstance(made, dict) else made.info
+    _, info, _ = api.txt2img(prompt="a", seed=5, subseed=9, subseed_strength=0.25, batch_size=2)
     asked = engine.store.jobs()[0]
     assert [(one.seed, one.variation_seed, one.variation) for one in map(asked.asked, range(2))] == [
         (5, 9, 0.25),
