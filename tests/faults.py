@@ -106,11 +106,13 @@ def until(happens):
         time.sleep(0.02)
 
 
-def kill_soon(process, folder, wanted, seconds):
-    """Kill a process some time after so many pictures are kept."""
-    until(lambda: len(kept(folder)) >= wanted)
-    time.sleep(seconds)
-    os.kill(process, signal.SIGKILL)
+def kill_soon(process, folder, accepted, wanted, seconds):
+    """Kill a process some time after it has accepted a job and so many pictures are kept."""
+    try:
+        until(lambda: accepted and len(kept(folder)) >= wanted)
+        time.sleep(seconds)
+    finally:
+        os.kill(process, signal.SIGKILL)
 
 
 def life(folder, chance, jobs):
@@ -118,7 +120,8 @@ def life(folder, chance, jobs):
     accepted = {}
     with Server(folder) as server:
         wanted = len(kept(folder)) + chance.randrange(jobs)
-        killing = threading.Thread(target=kill_soon, args=(server.process, folder, wanted, chance.uniform(0, 0.3)))
+        how = (server.process, folder, accepted, wanted, chance.uniform(0, 0.3))
+        killing = threading.Thread(target=kill_soon, args=how)
         killing.start()
         try:
             while len(accepted) < jobs:
