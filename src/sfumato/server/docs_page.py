@@ -56,9 +56,10 @@ def _call(path: str, method: str, told: Mapping[str, Any], described: Mapping[st
         schema = _resolved(body.get("schema", {}), described)
         rows.append(f'<tr><th colspan="3">{escape(kind)}</th></tr>')
         needed = schema.get("required", [])
-        rows += [_row(name, each, {"required": name in needed}) for name, each in schema.get("properties", {}).items()]
+        fields = sorted(schema.get("properties", {}).items(), key=lambda field: field[0] not in needed)
+        rows += [_row(name, each, {"required": name in needed}) for name, each in fields]
     table = f"<table><tbody>{''.join(rows)}</tbody></table>" if rows else ""
-    ends = "".join(f"<tr><td>{escape(code)}</td><td>{escape(_said(end))}</td></tr>" for code, end in _answers(told))
+    ends = "".join(f"<tr><td>{code}</td><td>{escape(_said(code, end))}</td></tr>" for code, end in _answers(told))
     return (
         f"<details><summary><code>{method.upper()} {escape(path)}</code> {about}</summary>{table}"
         f"<table><tbody>{ends}</tbody></table></details>"
@@ -69,9 +70,9 @@ def _answers(told: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     return sorted(told.get("responses", {}).items())
 
 
-def _said(end: Mapping[str, Any]) -> str:
-    kinds = ", ".join(end.get("content", {}))
-    return f"{end.get('description', '')} {kinds and f'({kinds})'}"
+def _said(code: str, end: Mapping[str, Any]) -> str:
+    kinds = ", ".join(end.get("content", {})) if code < "400" else ""
+    return f"{end.get('description', '')} {kinds and f'({kinds})'}".replace("`", "")
 
 
 def _row(name: str, schema: Mapping[str, Any], told: Mapping[str, Any]) -> str:
