@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LanguageModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A model folder with a language model, or one of GPT-2 or Llama."),
+    typer.Option("--model", "-m", help="A folder with a language model of ours, GPT-2 or Llama."),
 ]
 
 
@@ -42,15 +42,9 @@ def write(
 ) -> None:
     """Write texts that go on from a prompt, with a language model."""
     from sfumato.devices import choose_dtype
-    from sfumato.errors import PromptError
     from sfumato.pipelines.language.choosing import Sampling
     from sfumato.pipelines.language.language_model import LanguageModel
 
-    if model is None:
-        raise PromptError(
-            "Name a language model: --model FOLDER, one of sfumato's or a folder of GPT-2 or Llama. "
-            "To train one on a text: sfumato train TEXT --recipe gpt"
-        )
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     with warnings_told():
         writer = LanguageModel.load(model, device, choose_dtype(dtype))
