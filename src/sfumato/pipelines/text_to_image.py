@@ -38,9 +38,13 @@ from sfumato.pipelines.model import Model, require_fingerprint
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.strips import strip
+from sfumato.pipelines.trace import Trace
+from sfumato.pipelines.tracing.effects import reworded
+from sfumato.pipelines.tracing.making import traced
 from sfumato.pipelines.unheard import unheard
 from sfumato.pipelines.upsampling import upsample
 from sfumato.pipelines.varying import Varied, variations
+from sfumato.pipelines.watching import Watch
 from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -220,6 +224,28 @@ class Pipeline:
         other.way = way_of(other.model)
         return other
 
+    # --- how pictures emerge ---------------------------------------------------------------------------------------
+
+    def trace(self, prompt: str, seed: int | None = None, **settings: Any) -> Trace:
+        """Make one picture, and keep how it emerges; the same settings as in a call, and the same errors.
+
+        Raises PromptError also for a model that takes no noise out of latents or pixels.
+        """
+        return traced(self, self.requests(prompt, 1, seed, **settings)[0])
+
+    def without(self, trace: Trace, word: int | str) -> Trace:
+        """The trace of the same picture without a word of its prompt, which is named as in `Trace.find`."""
+        return self.replaced(trace, word, "")
+
+    def replaced(self, trace: Trace, word: int | str, other: str) -> Trace:
+        """The trace of the same picture with something else in the place of a word.
+
+        Raises PromptError where there is no such word, CheckpointError when another model made the trace.
+        """
+        require_fingerprint(self.model.folder, trace.recipe)
+        require_additions(self.model, trace.recipe)
+        return traced(self, replace(trace.request, prompt=reworded(trace, word, other)))
+
     @property
     def fingerprint(self) -> str:
         """What tells this model's weights from others'."""
@@ -230,9 +256,9 @@ class Pipeline:
     # --- from words to pictures -----------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request]) -> Iterator[Step]:
-        """Generate a batch of requests that differ in prompt and seed at most."""
-        batch = self.batch(requests)
+    def run(self, requests: Sequence[Request], watch: Watch | None = None) -> Iterator[Step]:
+        """Generate a batch of requests that differ in prompt and seed at most; `watch` looks on."""
+        batch = replace(self.batch(requests), watch=watch)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
             for message in unheard(self.model, text, batch.plan.reading):
                 warnings.warn(PromptWarning(message), stacklevel=2)

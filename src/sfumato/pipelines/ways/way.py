@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sfumato.diffusion.noise import Noise, per_sample_noise, turned
 from sfumato.pipelines.request import Request
+from sfumato.pipelines.watching import Watch
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Batch:
     plan: Request  # all the rest that was asked for
     pictures_a_pass: int  # 1 computes each picture in tensors of the same shapes whatever its batch: to the same bits
     variation_seeds: Sequence[int] = ()  # of each picture, where a variation is asked for
+    watch: Watch | None = None  # who looks on; of one picture alone
 
     def of(self, places: Sequence[int]) -> Batch:
         """Some of the pictures."""
