@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sfumato.checkpoints.files import write_text
 from sfumato.evaluation.report.card import Card
-from sfumato.evaluation.report.frame import framed
+from sfumato.pages.frame import framed
 from sfumato.evaluation.report.sections import ORDER
 
 HEADLINE = ("licence", "parameters", "way")  # facts that stand below the title
