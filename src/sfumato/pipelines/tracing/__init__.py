@@ -1,0 +1,1 @@
+"""The pieces of a trace: what is recorded while a picture emerges, and what is made of it."""
