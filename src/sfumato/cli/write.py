@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, warnings_told
+from sfumato.cli.asked import DeviceOption
+from sfumato.cli.generate import warnings_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
