@@ -54,6 +54,15 @@ class T5Tokenizer:
         """The token numbers of a text, one by one, without the end."""
         return [[number] for number in self._encoded(text).ids]
 
+    def spans(self, text: str) -> list[list[tuple[int, int, int]]]:
+        """The same numbers, each with the characters of the text, from and to, that it stands for."""
+        encoding = self._encoded(text)
+        return [[(number, *span)] for number, span in zip(encoding.ids, encoding.offsets, strict=True)]
+
+    def spelling(self, number: int) -> str:
+        """A token as the vocabulary spells it; empty for a number that it does not have."""
+        return self._tokenizer.id_to_token(number) or ""
+
     def truncated(self, texts: Iterable[str], length: int) -> str | None:
         """What an encoder of `length` tokens does not see of texts one after the other; None when it sees all."""
         room, lost = self.frame(length).room, ""

@@ -186,6 +186,19 @@ class Tokenizer:
             for _, word in itertools.groupby(zip(encoding.ids, encoding.word_ids, strict=True), lambda pair: pair[1])
         ]
 
+    def spans(self, text: str) -> list[list[tuple[int, int, int]]]:
+        """The same numbers, each with the characters of the text, from and to, that it stands for."""
+        encoding = self._encodings([text])[0]
+        read = zip(encoding.ids, encoding.offsets, encoding.word_ids, strict=True)
+        return [
+            [(number, *span) for first, span, _ in word for number in range(first, first + self._runs.get(first, 1))]
+            for _, word in itertools.groupby(read, lambda each: each[2])
+        ]
+
+    def spelling(self, number: int) -> str:
+        """A token as the vocabulary spells it; empty for a number that it does not have."""
+        return self._tokenizer.id_to_token(number) or ""
+
     @property
     def frame(self) -> Frame:
         """How the numbers of a text are laid out for the encoder."""

@@ -122,9 +122,7 @@ class Attention(nn.Module):
 
         The same queries look at each of `images` too, and what they find is added (Ye et al. 2023, equation 5).
         """
-        context = x if context is None else context
-        if self.norm_cross is not None:
-            context = self.norm_cross(context)
+        context = self._normed(x if context is None else context)
         queries, values = self.to_q(x), self.to_v(context)
         mixed = attend(queries, self.to_k(context), values, self.heads, bias)
         if blind is not None:
@@ -134,6 +132,15 @@ class Attention(nn.Module):
                 found = attend(queries, image.keys[self.number], image.values[self.number], self.heads)
                 mixed = mixed + scale * found
         return self.to_out(mixed)
+
+    def queries_and_keys(
+        self, x: Float[Tensor, "b n c"], context: Float[Tensor, "b t d"] | None = None
+    ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b t c"]]:
+        """Gives what `forward` compares, all heads beside one another, for those who look on."""
+        return self.to_q(x), self.to_k(self._normed(x if context is None else context))
+
+    def _normed(self, context: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        return context if self.norm_cross is None else self.norm_cross(context)
 
 
 class GEGLU(nn.Module):

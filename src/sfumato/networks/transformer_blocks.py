@@ -154,17 +154,29 @@ class JointAttention(nn.Module):
         rotation: Rotation | None = None,
     ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b t c"]]:
         """Gives what the picture's tokens get and what the text's get; `rotation` names the text's places first."""
-        q, k, v = self._each_head(self.to_q(x), self.to_k(x), self.to_v(x))
-        q, k, words = self.norm_q(q), self.norm_k(k), 0
+        q, k = self.queries_and_keys(x, text, rotation)
+        v, words = self.to_v(x), 0
         if text is not None:
-            added = self._each_head(self.add_q_proj(text), self.add_k_proj(text), self.add_v_proj(text))
-            q = torch.cat([self.norm_added_q(added[0]), q], dim=1)
-            k = torch.cat([self.norm_added_k(added[1]), k], dim=1)
-            v, words = torch.cat([added[2], v], dim=1), text.shape[1]
+            v, words = torch.cat([self.add_v_proj(text), v], dim=1), text.shape[1]
+        mixed = attend(q, k, v, self.heads)
+        return self.to_out(mixed[:, words:]), self.to_add_out(mixed[:, :words])
+
+    def queries_and_keys(
+        self,
+        x: Float[Tensor, "b n c"],
+        text: Float[Tensor, "b t c"] | None = None,
+        rotation: Rotation | None = None,
+    ) -> tuple[Float[Tensor, "b s c"], Float[Tensor, "b s c"]]:
+        """Gives what `forward` compares, all heads beside one another, the text's before the picture's."""
+        q, k = self._each_head(self.to_q(x), self.to_k(x))
+        q, k = self.norm_q(q), self.norm_k(k)
+        if text is not None:
+            added_q, added_k = self._each_head(self.add_q_proj(text), self.add_k_proj(text))
+            q = torch.cat([self.norm_added_q(added_q), q], dim=1)
+            k = torch.cat([self.norm_added_k(added_k), k], dim=1)
         if rotation is not None:
             q, k = rotated(q, rotation), rotated(k, rotation)
-        mixed = attend(q.flatten(2), k.flatten(2), v.flatten(2), self.heads)
-        return self.to_out(mixed[:, words:]), self.to_add_out(mixed[:, :words])
+        return q.flatten(2), k.flatten(2)
 
     def _each_head(self, *projections: Float[Tensor, "b n c"]) -> list[Float[Tensor, "b n a c"]]:
         return [x.unflatten(-1, (self.heads, -1)) for x in projections]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -31,6 +32,7 @@ from sfumato.pipelines.attached import Attached
 from sfumato.pipelines.condition import Condition, mixed, together
 from sfumato.pipelines.looking import look
 from sfumato.pipelines.request import Request
+from sfumato.pipelines.watching import Watch, telling, telling_rule
 
 MOMENTUM = -0.5  # of adaptive projected guidance (Sadat et al. 2024)
 
@@ -65,6 +67,7 @@ def asked_for(
     likeness: Callable[[Tensor], Float[Tensor, " b"]] | None = None,
     pictures_a_pass: int | None = None,
     attached: Attached | None = None,
+    watch: Watch | None = None,
 ) -> Denoise:
     """The Denoise of a request, made anew for every sampling run: its mixture of prompts, guided in its way.
 
@@ -76,6 +79,7 @@ def asked_for(
         levels: the timetable of the run.
         likeness: for guidance by CLIP, the log probability that clean latents (b, ...) show their prompts.
         attached: what is attached to the U-Net.
+        watch: who looks on.
 
     Raises:
         PromptError: a prompt of several branches is to be mixed with others.
@@ -86,7 +90,8 @@ def asked_for(
 
     def denoiser(said: list[Condition], *, away: bool = False, blind: bool = False) -> Denoise:
         said = [*said, condition.saying(encode(plan.negative_prompt, True))] if away else said
-        network = _network(unet, said, pictures_a_pass, blind=blind, attached=attached, away=away)
+        onlooker = None if blind else watch
+        network = _network(unet, said, pictures_a_pass, blind=blind, attached=attached, away=away, watch=onlooker)
         if attached is None:
             return diffusion.parameterisation.denoiser(network)
 
@@ -102,18 +107,19 @@ def asked_for(
 
     alone, scale = mixture(), plan.scale
     if scale == 1 and plan.guidance != "cfg++":
-        return alone
+        return telling(alone, watch)
+    rule = telling_rule(_rule(plan, scale, levels), watch)
     if plan.guidance == "clip":
         assert likeness is not None
-        steered = steered_at_estimate(alone, likeness, scale - 1)
+        steered = steered_at_estimate(telling(alone, watch), likeness, scale - 1)
     elif plan.guidance == "pag":
-        steered = guided(alone, mixture(blind=True), _rule(plan, scale, levels))
+        steered = guided(alone, mixture(blind=True), rule)
     else:
-        steered = guided_in_one_pass(denoiser(parts, away=True), _rule(plan, scale, levels), shares)
+        steered = guided_in_one_pass(denoiser(parts, away=True), rule, shares)
     if plan.guidance_interval is None:
         return steered
     low, high = plan.guidance_interval
-    return within(steered, alone, low, math.inf if high is None else high)
+    return within(steered, telling(alone, watch), low, math.inf if high is None else high)
 
 
 def _mixture(
@@ -152,6 +158,7 @@ def _network(
     blind: bool = False,
     attached: Attached | None = None,
     away: bool = False,
+    watch: Watch | None = None,
 ) -> Callable[..., Tensor]:
     """The network with its conditions bound; `away` says that the last branch is what to go away from.
 
@@ -176,7 +183,10 @@ def _network(
             if attached is not None:
                 here = level if level.sigma.ndim == 0 else level[of(torch.arange(len(x)).unflatten(0, grid))]
                 extras = attached.extras(noisy, told, said, here, toward.repeat_interleave(len(some)))
-            made = look(unet, noisy, told, said, unseeing, extras)
+            size = (noisy.shape[-2], noisy.shape[-1])
+            seen = watch.looking(unet, len(branches) - away, size, said.states.shape[1]) if watch else nullcontext()
+            with seen:
+                made = look(unet, noisy, told, said, unseeing, extras)
             passes.append(made.unflatten(0, (len(branches), -1)))
         return torch.cat(passes, dim=1).flatten(0, 1).to(x)
 

@@ -37,6 +37,7 @@ from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
 from sfumato.pipelines.unheard import unheard
 from sfumato.pipelines.upsampling import upsample
+from sfumato.pipelines.watching import Watch
 from sfumato.pipelines.ways import way_of
 from sfumato.pipelines.ways.latents import Latents
 from sfumato.pipelines.ways.way import Batch, Painting
@@ -194,9 +195,9 @@ class Pipeline:
     # --- from words to pictures -----------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request]) -> Iterator[Step]:
-        """Generate a batch of requests that differ in prompt and seed at most."""
-        batch = self.batch(requests)
+    def run(self, requests: Sequence[Request], watch: Watch | None = None) -> Iterator[Step]:
+        """Generate a batch of requests that differ in prompt and seed at most; `watch` looks on."""
+        batch = replace(self.batch(requests), watch=watch)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
             for message in unheard(self.model, text, batch.plan.reading):
                 warnings.warn(PromptWarning(message), stacklevel=2)

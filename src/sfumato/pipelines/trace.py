@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from sfumato.pipelines.request import Request
+from sfumato.pipelines.tracing.looks import Looks
 from sfumato.pipelines.tracing.steps import Curves, TracedStep, difference
 from sfumato.pipelines.tracing.words import Token, Word
 
@@ -29,8 +30,7 @@ class Trace:
         steps: those that are kept, in their order; at most `MOST_STEPS`, evenly chosen.
         levels: the timetable, of all steps.
         final: the clean latent that the sampling ended with.
-        layers: names of the layers whose attention is kept, in the network's order.
-        head_groups: how many groups of heads are kept apart in each layer.
+        looks: where the denoiser looked.
     """
 
     request: Request
@@ -40,8 +40,17 @@ class Trace:
     steps: tuple[TracedStep, ...]
     levels: Curves
     final: Float[np.ndarray, "c h w"]
-    layers: tuple[str, ...] = ()
-    head_groups: int = 1
+    looks: Looks
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers whose attention to the words is kept, in the network's order."""
+        return self.looks.layers
+
+    @property
+    def head_groups(self) -> int:
+        """How many groups of heads are kept apart in each layer."""
+        return self.looks.groups
 
     def attention(
         self, word: int | str, step: int | None = None, layer: str | None = None, heads: int | None = None

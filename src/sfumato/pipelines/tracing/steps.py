@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+PICTURE_SIDE = 192  # pixels, of what is shown of a step
 Latent = Float[np.ndarray, "c h w"]
 
 

@@ -112,6 +112,8 @@ class Latents:
     def paint(self, batch: Batch) -> Iterator[Painting]:
         passes = batch.pictures_a_pass
         for state in self._walk(batch):
+            if batch.watch:
+                batch.watch.stepped(state)
             shown = state.clean if state.step < state.steps else state.noisy
             yield Painting("denoise", state.step, state.steps, partial(self.decode, shown, passes, batch.plan.tiles))
 
@@ -144,6 +146,8 @@ class Latents:
         clean = pictured(model, plan, batch.width, batch.height) if begins else None
         start, levels = begun(clean, plan, levels, fresh)
         route = method.route(levels)
+        if batch.watch:
+            batch.watch.began(start, route)
         denoise = self.steered(branches, batch, route, levels)
         if plan.mask is not None and clean is not None and not sees(model):
             denoise = keeping(denoise, clean, reduced(plan.mask.marks(batch.width, batch.height), clean))
@@ -166,7 +170,9 @@ class Latents:
 
         def asked(unet: nn.Module, said: Branches, step: int) -> Denoise:
             encode = partial(self._said_alone, batch, step)
-            denoise = asked_for(unet, model.diffusion, said, encode, plan, levels, likely, passes, attached)
+            denoise = asked_for(
+                unet, model.diffusion, said, encode, plan, levels, likely, passes, attached, batch.watch
+            )
             return (
                 with_boundary(denoise, model.diffusion.parameterisation.label) if model.diffusion.distilled else denoise
             )

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.pipelines.request import Request
+from sfumato.pipelines.watching import Watch
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Batch:
     width: int
     plan: Request  # all the rest that was asked for
     pictures_a_pass: int  # 1 computes each picture in tensors of the same shapes whatever its batch: to the same bits
+    watch: Watch | None = None  # who looks on; of one picture alone
 
     def of(self, places: Sequence[int]) -> Batch:
         """Some of the pictures."""
