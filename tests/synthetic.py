@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from sfumato.errors import PromptError
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.trace import Curves, Token, Trace, TracedStep, Word
+from sfumato.pipelines.tracing.looks import Looks
 
 PROMPT = "a red disc beside a bleu square"
 
@@ -73,7 +74,8 @@ def trace(prompt=PROMPT, seed=3, steps=6, side=64, *, layers=("down.0", "mid", "
         noise = chance.normal(size=clean.shape).astype(np.float32)
         guess = (1 - sigma[i]) * clean + sigma[i] * grey
         latent = noise[::8, ::8].transpose(2, 0, 1).astype(np.float16)
-        both = {"conditional_picture": picture(guess), "unconditional_picture": picture(0.5 * guess)} if guided else {}
+        parted = guided and i % 2 == 0  # as of a long run, some steps are decoded whole
+        both = {"conditional_picture": picture(guess), "unconditional_picture": picture(0.5 * guess)} if parted else {}
         kept.append(
             TracedStep(
                 step=i + 1,
@@ -90,8 +92,11 @@ def trace(prompt=PROMPT, seed=3, steps=6, side=64, *, layers=("down.0", "mid", "
                 **both,
             )
         )
+    maps = {
+        i + 1: {layer: np.full((groups, len(prompt.split()), 2, 2), 0.1, np.float16) for layer in layers}
+        for i in range(steps)
+    }
     request = Request(prompt, seed, steps, guidance_scale=4.0 if guided else 1.0)
     recipe = {"model": "shapes", "request": request.to_dict()}
-    return Drawn(
-        request, recipe, scene(side), words(prompt), tuple(kept), Curves.of(alpha, sigma), latent, layers, groups
-    )
+    looks = Looks(maps, None, None)
+    return Drawn(request, recipe, scene(side), words(prompt), tuple(kept), Curves.of(alpha, sigma), latent, looks)

@@ -21,6 +21,7 @@ from sfumato.cli.restore import restore
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
 from sfumato.cli.write import write
+from sfumato.cli.xray import xray
 from sfumato.errors import SfumatoError
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-MAKING = (generate, write, imagine, caption, restore, replay)
+MAKING = (generate, write, imagine, caption, restore, replay, xray)
 for command in (*MAKING, train, evaluate, report, tune_steps, export, info):
     app.command()(command)
 app.add_typer(data_app, name="data")

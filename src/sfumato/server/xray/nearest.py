@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
-from PIL import Image
-
+from sfumato.evaluation.neighbours import Neighbour
 from sfumato.pages.marks import section
 from sfumato.server.xray.looks import FEW_PIXELS, uri
 
@@ -16,16 +14,7 @@ MOST = 24
 NOTE = "By the root mean square of the difference of small copies, 0 to 2; a copy has a distance near 0."
 
 
-@dataclass(frozen=True)
-class Near:
-    """A training picture, its caption, and how far it is from the one that was made."""
-
-    picture: Image.Image
-    caption: str
-    distance: float
-
-
-def nearest(found: Sequence[Near]) -> str:
+def nearest(found: Sequence[Neighbour]) -> str:
     """A section with them, empty text when there are none."""
     few = " pixels" if found and max(found[0].picture.size) <= FEW_PIXELS else ""
     figures = "".join(

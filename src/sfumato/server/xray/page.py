@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from sfumato.evaluation.neighbours import Neighbour
 from sfumato.pages.frame import framed
 from sfumato.pages.marks import section
 from sfumato.pipelines.trace import Trace
 from sfumato.server.xray.effects import Effect, word_by_word
-from sfumato.server.xray.nearest import Near, nearest
+from sfumato.server.xray.nearest import nearest
 from sfumato.server.xray.panel import panel
 from sfumato.server.xray.path import paths
 from sfumato.server.xray.settings import headline, settings
@@ -18,6 +19,7 @@ from sfumato.server.xray.steps import controls, pictures
 from sfumato.server.xray.timetable import timetable
 
 HERE = Path(__file__).parent
+NOSCRIPT = '<noscript><p class="note">The slider and the words need this page\'s own script.</p></noscript>'
 LONGEST_TITLE = 160  # characters of a prompt
 
 
@@ -27,7 +29,7 @@ def page(
     effects: Sequence[Effect] = (),
     *,
     against: Trace | None = None,
-    near: Sequence[Near] = (),
+    near: Sequence[Neighbour] = (),
 ) -> str:
     """One HTML document that needs nothing else: not the network, nor the model.
 
@@ -50,7 +52,7 @@ def sections(
     effects: Sequence[Effect] = (),
     *,
     against: Trace | None = None,
-    near: Sequence[Near] = (),
+    near: Sequence[Neighbour] = (),
 ) -> str:
     """The same as a fragment for a page that has `style` and `script`, and runs `script` when the fragment is there."""
     traces = [trace] if against is None else [trace, against]
@@ -59,6 +61,7 @@ def sections(
     first = section("Where each word acts", f'<div class="panels of-{len(traces)}">{panels}</div>', controls(traces))
     beside = [*others, *traces[1:]]
     told = [
+        NOSCRIPT,
         first,
         pictures(traces, titles),
         word_by_word(trace.picture, effects),
@@ -72,7 +75,8 @@ def sections(
 
 def embedded(document: str, title: str = "X-ray") -> str:
     """A whole page as a frame in another one: it runs its own program, and reaches nothing of the page around it."""
-    return f'<iframe class="xray-frame" title="{escape(title)}" sandbox="allow-scripts" srcdoc="{escape(document)}"></iframe>'
+    told = f'title="{escape(title)}" srcdoc="{escape(document)}"'
+    return f'<iframe class="xray-frame" sandbox="allow-scripts" {told}></iframe>'
 
 
 def style() -> str:

@@ -35,7 +35,7 @@ def panel(trace: Trace, number: int = 0, title: str = "") -> str:
         f'<div class="reading"><div class="words" role="group" aria-label="Words of the prompt">'
         f"{_words(trace, set(maps))}</div>"
         f'<p class="where" aria-live="polite" data-rest="{escape(hint)}">{escape(hint)}</p>{_tokens(trace)}</div></div>'
-        f'<script type="application/json">{_json(known(trace, looked, maps))}</script></div>'
+        f'<script type="application/json">{as_json(known(trace, looked, maps))}</script></div>'
     )
 
 
@@ -111,6 +111,6 @@ def _tokens(trace: Trace) -> str:
     return f"<details><summary>What the tokenizer made of it: {len(rows)} tokens</summary>{told}</details>"
 
 
-def _json(values: dict[str, Any]) -> str:
+def as_json(values: dict[str, Any]) -> str:
     """JSON that cannot end the element that it stands in."""
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

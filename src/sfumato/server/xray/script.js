@@ -52,6 +52,12 @@ function panel(root, element) {
     pen.drawImage(coloured(sheets[asked], tile(state.view, state.each ? step() : null)), 0, 0, SHOWN, SHOWN);
   }
 
+  function nearest(kind, at) { // some pictures are there of some steps only
+    const there = data.steps.filter((each) => each[kind]);
+    const away = there.map((each) => Math.abs(each.step - at.step));
+    return there[away.indexOf(Math.min(...away))];
+  }
+
   function step() { // two runs may have different numbers of steps
     return Math.round(state.share * (data.steps.length - 1));
   }
@@ -77,9 +83,10 @@ function panel(root, element) {
       state = next;
       const at = step(), told = data.steps[at];
       for (const picture of row.querySelectorAll("[data-kind]")) {
-        const kind = picture.dataset.kind;
-        picture.src = kind === "clean" ? estimates[at].src : told[kind];
-        picture.alt = `${picture.nextElementSibling.firstChild.textContent}, step ${told.step}`;
+        const kind = picture.dataset.kind, own = kind === "clean" ? told : nearest(kind, told);
+        picture.src = kind === "clean" ? estimates[at].src : own[kind];
+        picture.alt = `${picture.dataset.title}, step ${own.step}`;
+        picture.nextElementSibling.querySelector("span").textContent = own === told ? "" : ` at step ${own.step}`;
       }
       estimates.forEach((each, number) => each.parentElement.classList.toggle("here", number === at));
       shown.src = state.each ? estimates[at].src : finished;

@@ -57,8 +57,9 @@ def _row(trace: Trace, number: int, title: str) -> str:
     names = [name for name in PICTURES if guided or name in ("noisy", "clean", "noise")]
     few = " pixels" if max(trace.picture.size) <= FEW_PIXELS else ""
     figures = "".join(
-        f'<figure><img data-kind="{name}" alt="{PICTURES[name][0]}" width="128" height="128">'
-        f"<figcaption>{PICTURES[name][0]}<small>{PICTURES[name][1]}</small></figcaption></figure>"
+        f'<figure><img data-kind="{name}" data-title="{PICTURES[name][0]}" alt="{PICTURES[name][0]}" width="128" '
+        f'height="128"><figcaption>{PICTURES[name][0]}<span class="seed"></span><small>{PICTURES[name][1]}</small>'
+        "</figcaption></figure>"
         for name in names
     )
     strip = "".join(
@@ -68,5 +69,6 @@ def _row(trace: Trace, number: int, title: str) -> str:
     )
     return (
         f'{heading}<div class="row{few}" data-panel="{number}"><div class="looks">{figures}</div>'
-        f'<ol class="strip" aria-label="The estimates of all steps">{strip}</ol></div>'
+        f'<ol class="strip" aria-label="The estimates of all steps" style="--steps:{len(kept(trace))}">{strip}</ol>'
+        "</div>"
     )
