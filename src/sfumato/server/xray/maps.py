@@ -39,7 +39,7 @@ def views(trace: Trace) -> list[View]:
     words = max(1, min(len(heard(trace)), MOST_WORDS))
     room = (MOST_MAPS // words - 1 - len(every)) // max(1, len(parts)) - 1
     some = evenly(every, max(0, min(room, len(every))))
-    return [View("all layers", None, None, every), *(View(name, *part, some) for name, *part in parts)]
+    return [View("all layers", None, None, every), *(View(name, layer, heads, some) for name, layer, heads in parts)]
 
 
 def heard(trace: Trace) -> list[int]:
