@@ -35,6 +35,9 @@ from sfumato.pipelines.memory.room import free, require_room
 from sfumato.pipelines.model import Model, require_fingerprint
 from sfumato.pipelines.request import LARGEST_SIDE, Request
 from sfumato.pipelines.steps import settled
+from sfumato.pipelines.trace import Trace
+from sfumato.pipelines.tracing.effects import reworded
+from sfumato.pipelines.tracing.making import traced
 from sfumato.pipelines.unheard import unheard
 from sfumato.pipelines.upsampling import upsample
 from sfumato.pipelines.watching import Watch
@@ -185,6 +188,28 @@ class Pipeline:
         """The request with all that its picture depends on besides the model."""
         request = settled(self.model, request)
         return self.way.attachments.identified(request) if isinstance(self.way, Latents) else request
+
+    # --- how pictures emerge ---------------------------------------------------------------------------------------
+
+    def trace(self, prompt: str, seed: int | None = None, **settings: Any) -> Trace:
+        """Make one picture, and keep how it emerges; the same settings as in a call, and the same errors.
+
+        Raises PromptError also for a model that takes no noise out of latents or pixels.
+        """
+        return traced(self, self.requests(prompt, 1, seed, **settings)[0])
+
+    def without(self, trace: Trace, word: int | str) -> Trace:
+        """The trace of the same picture without a word of its prompt, which is named as in `Trace.find`."""
+        return self.replaced(trace, word, "")
+
+    def replaced(self, trace: Trace, word: int | str, other: str) -> Trace:
+        """The trace of the same picture with something else in the place of a word.
+
+        Raises PromptError where there is no such word, CheckpointError when another model made the trace.
+        """
+        require_fingerprint(self.model.folder, trace.recipe)
+        require_additions(self.model, trace.recipe)
+        return traced(self, replace(trace.request, prompt=reworded(trace, word, other)))
 
     @property
     def _fingerprint(self) -> str:

@@ -20,7 +20,9 @@ class Watch(Protocol):
         """Sampling begins with this, noisy, along this timetable."""
         ...
 
-    def looking(self, network: nn.Module, toward: int, size: tuple[int, int], text: int) -> AbstractContextManager[None]:
+    def looking(
+        self, network: nn.Module, toward: int, size: tuple[int, int], text: int
+    ) -> AbstractContextManager[None]:
         """Around one look of a denoiser, at a sample of one or more branches.
 
         Args:

@@ -86,10 +86,9 @@ def choose(
         noise: uniform numbers in [0, 1), float64, from each row's own generator; not needed at temperature 0.
         seen: the tokens that are in the text, for the penalty of repetition.
     """
-    scores, slack = logits.float(), ROUNDING * logits.float().abs().amax(1, keepdim=True)
-    if sampling.repetition_penalty != 1 and seen is not None:
-        by = sampling.repetition_penalty
-        scores = torch.where(seen, torch.where(scores > 0, scores / by, scores * by), scores)
+    by = sampling.repetition_penalty
+    scores, slack = _penalised(logits, by, seen), ROUNDING * logits.float().abs().amax(1, keepdim=True)
+    if seen is not None:
         slack = slack * max(by, 1 / by)
     if sampling.temperature == 0 or noise is None:
         return Choice(scores.argmax(1), _lead(scores) > 2 * slack[:, 0])
@@ -101,6 +100,27 @@ def choose(
     exact, perhaps = (race.masked_fill(scores < floor, -torch.inf) for floor in (floors.exact, floors.perhaps))
     surely = scores.gather(1, perhaps.argmax(1, keepdim=True)) > floors.surely
     return Choice(exact.argmax(1), surely[:, 0] & (_lead(perhaps) > 2 * slack[:, 0]))
+
+
+def chances(
+    logits: Float[Tensor, "b v"], sampling: Sampling, seen: Bool[Tensor, "b v"] | None = None
+) -> Float[Tensor, "b v"]:
+    """How probable it is that `choose` takes each token; 0 for those that the rules cut away."""
+    scores = _penalised(logits, sampling.repetition_penalty, seen)
+    if sampling.temperature == 0:
+        return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).to(scores)
+    scores = scores / sampling.temperature
+    if sampling.cuts:
+        lowest = _floors(scores, sampling, torch.zeros_like(scores[:, :1])).exact
+        scores = scores.masked_fill(scores < lowest, -torch.inf)
+    return scores.softmax(1)
+
+
+def _penalised(logits: Float[Tensor, "b v"], by: float, seen: Bool[Tensor, "b v"] | None) -> Float[Tensor, "b v"]:
+    scores = logits.float()
+    if by == 1 or seen is None:
+        return scores
+    return torch.where(seen, torch.where(scores > 0, scores / by, scores * by), scores)
 
 
 def _lead(race: Float[Tensor, "b v"]) -> Float[Tensor, " b"]:

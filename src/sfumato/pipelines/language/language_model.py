@@ -180,7 +180,7 @@ class LanguageModel:
             raise PromptError("A stop word is empty; it would end every text at once.")
         rows = []
         for number, (prompt, seed) in enumerate(asked):
-            ids = self._begun(prompt)
+            ids = self.opening(prompt)
             limit = self._limit(len(ids), tokens, slide)
             owed = Owed(must, self.tokenizer, self.ends, stop, limit) if must else None
             rows.append(Row.open(number, ids, seed, self.tokenizer, stop, limit, owed))
@@ -236,7 +236,7 @@ class LanguageModel:
         known = (each for each in (*named, self.tokenizer.end_id) if each is not None)
         return [each for each in known if each < self.network.config.vocab_size][:1]
 
-    def _begun(self, prompt: str) -> list[int]:
+    def opening(self, prompt: str) -> list[int]:
         """The tokens of a prompt; of an empty one, what stands before a text, or a line's end."""
         ids = [*self.tokenizer.start_ids, *self.tokenizer.encode(prompt)] or self._before()
         if ids:

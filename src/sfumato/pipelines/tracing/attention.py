@@ -8,9 +8,10 @@ that both tell the same: the probability of each word at each place.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,44 +21,27 @@ from jaxtyping import Float, Float16
 from torch import Tensor, nn
 
 from sfumato.networks.attention import Attention
-from sfumato.networks.k_unet import KUNet
 from sfumato.networks.transformer_blocks import JointAttention
-from sfumato.networks.unet import UNet
 
 Size = tuple[int, int]
 Places = Mapping[int, Sequence[Sequence[int]]]
 """By branch: for each of the words, which of the states are its own; nothing for those that are not of the branch."""
 
+Maps = dict[str, Float16[np.ndarray, "groups words h w"]]
+"""By layer the probability of each word at each place, by groups of heads."""
+
 SCORES = 2**24  # that are computed at once
-AMONG_SIDE = 32  # of the grid on which it is kept how places look at one another
-
-
-@dataclass
-class Seen:
-    """What was seen in one look.
-
-    Attributes:
-        maps: for each layer the probability of each word at each place, by groups of heads.
-        among: by the grid of a layer how much each place looks at each other one, summed over layers and heads.
-        counts: how many are summed there.
-    """
-
-    maps: dict[str, Float16[np.ndarray, "groups words h w"]] = field(default_factory=dict)
-    among: dict[Size, Float[Tensor, "n n"]] = field(default_factory=dict)
-    counts: dict[Size, int] = field(default_factory=dict)
 
 
 def attentions(network: nn.Module) -> dict[str, Attention | JointAttention]:
     """The layers of a denoiser that look, by name."""
-    return {
-        name: module for name, module in network.named_modules() if isinstance(module, Attention | JointAttention)
-    }
+    return {name: module for name, module in network.named_modules() if isinstance(module, Attention | JointAttention)}
 
 
 @contextmanager
 def seeing(
     network: nn.Module, size: Size, text: int, places: Places, words: int, groups: int, side: int
-) -> Iterator[Seen]:
+) -> Iterator[Maps]:
     """Sees the looks that the network makes inside, in this thread.
 
     Args:
@@ -69,100 +53,87 @@ def seeing(
         groups: of heads, that are kept apart; fewer where they do not divide the heads.
         side: the maps are made no larger than this.
     """
-    seen = Seen()
-    patch = 0 if isinstance(network, UNet | KUNet) else network.config.factor
-    eye = _Eye(seen, size, text, places, words, groups, side, patch)
+    eye = _Eye(network, size, text, places, words, groups, side)
     with ExitStack() as hooks:
         for name, layer in attentions(network).items():
             handle = layer.register_forward_pre_hook(eye.hook(name), with_kwargs=True)
             hooks.callback(handle.remove)
-        yield seen
+        yield eye.maps
 
 
 @dataclass
 class _Eye:
-    seen: Seen
+    network: Any
     size: Size
     text: int
     places: Places
     words: int
     groups: int
     side: int
-    patch: int  # edge of what a transformer sees as one token, whose layers all have one grid; 0 for U-Nets
+    maps: Maps = field(default_factory=dict)
+    known: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
-    def hook(self, name: str) -> Any:
+    def hook(self, name: str) -> Callable[..., None]:
+        """What a layer calls before it looks."""
         thread = threading.get_ident()
 
         def look(layer: Attention | JointAttention, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             if threading.get_ident() == thread:  # others may use the network at the same time
                 with torch.no_grad():
-                    self._look(name, layer, given, named)
+                    for branch in self.places:
+                        self._look(name, layer, branch, given, named)
 
         return look
 
     def _look(
-        self, name: str, layer: Attention | JointAttention, given: tuple[Any, ...], named: dict[str, Any]
+        self,
+        name: str,
+        layer: Attention | JointAttention,
+        branch: int,
+        given: tuple[Any, ...],
+        named: dict[str, Any],
     ) -> None:
+        """Keeps how probable each word of a branch is at each place; nothing of layers that look at the picture."""
         x, second, third = (*given, None, None)[:3]
-        for branch in self.places:
-            row = slice(branch, branch + 1)
-            if isinstance(layer, JointAttention):
-                text = named.get("text", second)
-                rotation = named.get("rotation", third)
-                q, k = layer.queries_and_keys(x[row], None if text is None else text[row], rotation)
-                self._joint(name, layer.heads, q[0], k[0], branch)
-                continue
+        row, bias = slice(branch, branch + 1), None
+        if isinstance(layer, JointAttention):
+            text, rotation = named.get("text", second), named.get("rotation", third)
+            if text is None and x.shape[1] == prod(edge // self.network.config.factor for edge in self.size):
+                return  # places alone
+            q, k = layer.queries_and_keys(x[row], None if text is None else text[row], rotation)
+            q, k = q[:, self.text :], k[:, : self.text]
+        else:
             context, bias = named.get("context", second), named.get("bias", third)
             if context is None:
-                if grid := self._kept_grid(x.shape[1]):
-                    self._among(layer.heads, *(part[0] for part in layer.queries_and_keys(x[row])), grid)
-            elif grid_of(x.shape[1], self.size):
-                q, k = layer.queries_and_keys(x[row], context[row])
-                self._across(name, layer.heads, q[0], k[0], None if bias is None else bias[row][0, 0, 0], branch)
+                return
+            q, k = layer.queries_and_keys(x[row], context[row])
+        if grid := grid_of(q.shape[1], self.size):
+            self._keep(name, branch, grid, q[0], k[0], layer.heads, None if bias is None else bias[row][0, 0, 0])
 
-    def _joint(
-        self, name: str, heads: int, q: Float[Tensor, "s c"], k: Float[Tensor, "s c"], branch: int
+    def _keep(
+        self,
+        name: str,
+        branch: int,
+        grid: Size,
+        q: Float[Tensor, "n c"],
+        k: Float[Tensor, "t c"],
+        heads: int,
+        bias: Float[Tensor, " t"] | None,
     ) -> None:
-        if len(q) > (self.size[0] // self.patch) * (self.size[1] // self.patch):
-            self._across(name, heads, q[self.text :], k[: self.text], None, branch)
-            q, k = q[self.text :], k[self.text :]
-        if grid := self._kept_grid(len(q)):
-            self._among(heads, q, k, grid)
+        belongs = self._belongs(branch, len(k)).to(k.device)
+        found = torch.cat([chances @ belongs for chances in probabilities(q, k, heads, bias)])  # heads n words
+        grouped = found.unflatten(0, (largest_divisor(heads, self.groups), -1)).mean(1)
+        maps = shrunk(grouped.mT.unflatten(-1, grid), self.side).to(torch.float16).cpu().numpy()
+        self.maps[name] = self.maps[name] + maps if name in self.maps else maps  # each branch has words of its own
 
-    def _across(
-        self, name: str, heads: int, q: Float[Tensor, "n c"], k: Float[Tensor, "t c"], bias: Tensor | None, branch: int
-    ) -> None:
-        """Keeps how probable each word of a branch is at each place."""
-        grid = grid_of(len(q), self.size)
-        mine = self.places[branch]
-        if grid is None:
-            return
-        belongs = torch.zeros(len(k), self.words, device=k.device)
-        for word, states in enumerate(mine):
-            for state in states:
-                belongs[min(state, len(k) - 1), word] = 1
-        found = torch.cat([chosen @ belongs for chosen in probabilities(q, k, heads, bias)])  # heads n words
-        groups = largest_divisor(heads, self.groups)
-        maps = found.unflatten(0, (groups, -1)).mean(1).mT.unflatten(-1, grid)
-        small = shrunk(maps, self.side).to(torch.float16).cpu().numpy()
-        if name in self.seen.maps:  # of an earlier branch, whose words are others
-            small = self.seen.maps[name] + small
-        self.seen.maps[name] = small
-
-    def _among(self, heads: int, q: Float[Tensor, "n c"], k: Float[Tensor, "n c"], grid: Size) -> None:
-        """Adds how much each place looks at each other one."""
-        if len(q) > AMONG_SIDE**2:
-            step = -(-max(grid) // AMONG_SIDE)
-            q, k = (part.unflatten(0, grid)[::step, ::step].flatten(0, 1) for part in (q, k))
-            grid = (-(-grid[0] // step), -(-grid[1] // step))
-        total = torch.stack([chosen.sum(0) for chosen in probabilities(q, k, heads)]).sum(0) / heads
-        before = self.seen.among.get(grid)
-        self.seen.among[grid] = total if before is None else before + total
-        self.seen.counts[grid] = self.seen.counts.get(grid, 0) + 1
-
-    def _kept_grid(self, tokens: int) -> Size | None:
-        grid = grid_of(tokens, self.size)
-        return grid if grid and (self.patch or tokens <= AMONG_SIDE**2) else None
+    def _belongs(self, branch: int, states: int) -> Float[Tensor, "t words"]:
+        """Which states are which word's."""
+        if (branch, states) not in self.known:
+            belongs = np.zeros((states, self.words), np.float32)
+            for word, places in enumerate(self.places[branch]):
+                belongs[[place for place in places if place < states], word] = 1
+            self.known[branch, states] = torch.from_numpy(belongs)
+        return self.known[branch, states]
 
 
 def probabilities(
@@ -180,19 +151,18 @@ def grid_of(tokens: int, size: Size) -> Size | None:
     """How `tokens` lie on a sample of `size` that was halved, or cut into patches; None where it cannot be so."""
     for by in range(1, max(size) + 1):
         grid = (-(-size[0] // by), -(-size[1] // by))
-        if grid[0] * grid[1] == tokens:
-            return grid
-        if grid[0] * grid[1] < tokens:
-            return None
+        if grid[0] * grid[1] <= tokens:
+            return grid if grid[0] * grid[1] == tokens else None
     return None
 
 
 def shrunk(maps: Float[Tensor, "*b h w"], side: int) -> Float[Tensor, "*b h2 w2"]:
-    """The same averaged over areas, so that none is larger than `side`."""
+    """The same averaged over areas, so that no edge is longer than `side`; the proportions stay about as they are."""
     h, w = maps.shape[-2:]
     if max(h, w) <= side:
         return maps
-    size = (min(side, h), min(side, w))
+    by = side / max(h, w)
+    size = (max(1, round(h * by)), max(1, round(w * by)))
     return F.adaptive_avg_pool2d(maps.reshape(-1, 1, h, w), size).reshape(*maps.shape[:-2], *size)
 
 

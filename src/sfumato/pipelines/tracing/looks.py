@@ -1,42 +1,28 @@
-"""The attention that was seen in a whole run."""
+"""Where the layers of a denoiser looked in a whole run, and how that is made one map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float16
+from jaxtyping import Float, Float16
+from PIL import Image
 
-from sfumato.pipelines.tracing.attention import Seen
-
-Maps = Mapping[int, Mapping[str, Float16[np.ndarray, "groups words h w"]]]
+Map = Float[np.ndarray, "h w"]
 
 
 @dataclass(frozen=True)
 class Looks:
-    """Where the layers of a denoiser looked.
+    """Attention to the words of a prompt.
 
     Attributes:
         maps: by step and layer, how probable each word was at each place; with the rest, such as the begin of the
             text and its padding, the words sum to 1.
-        among: how much each place of a grid looked at each other one, over all steps, layers and heads; rows sum to 1.
-            None where no layer has a grid that is small enough.
-        grid: (height, width) of `among`.
     """
 
-    maps: Maps
-    among: Float16[np.ndarray, "n n"] | None
-    grid: tuple[int, int] | None
-
-    @classmethod
-    def of(cls, maps: Maps, among: Seen) -> Looks:
-        """Those of a run; of the grids the finest is kept."""
-        if not among.among:
-            return cls(maps, None, None)
-        grid = max(among.among, key=lambda each: each[0] * each[1])
-        mean = (among.among[grid] / among.counts[grid]).cpu().numpy().astype(np.float16)
-        return cls(maps, mean, grid)
+    maps: Mapping[int, Mapping[str, Float16[np.ndarray, "groups words h w"]]]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -45,5 +31,65 @@ class Looks:
 
     @property
     def groups(self) -> int:
-        """How many groups of heads a layer has at least."""
+        """How many groups of heads every layer has at least."""
         return min((len(each) for step in self.maps.values() for each in step.values()), default=0)
+
+    @cached_property
+    def weights(self) -> dict[tuple[int, str], Float[np.ndarray, " groups"]]:
+        """How well each layer's groups of heads tell the words apart, by step and layer."""
+        return {(step, layer): telling_apart(maps) for step, of in self.maps.items() for layer, maps in of.items()}
+
+    def summed(
+        self,
+        words: Sequence[int],
+        size: tuple[int, int],
+        *,
+        step: int | None = None,
+        layer: str | None = None,
+        group: int | None = None,
+        weighed: bool = True,
+    ) -> Map | None:
+        """One map of some words, (h, w) = `size`: those of all steps, layers and heads, or of one, each enlarged.
+
+        Plain sums are those of DAAM (Tang et al. 2023, section 3). Weighed, each group of heads counts as much as it
+        tells words apart, which most do not. None where nothing was seen.
+        """
+        sums: dict[tuple[int, ...], Map] = {}
+        for key, maps in self._chosen(step, layer):
+            by = self.weights[key] if weighed else np.ones(len(maps), np.float32)
+            mine = slice(None) if group is None else slice(group, group + 1)
+            of_words = maps[mine][:, list(words)].astype(np.float32).sum(1)
+            one = np.tensordot(by[mine] / max(float(by[mine].sum()), 1e-12) if group is not None else by, of_words, 1)
+            sums[one.shape] = sums[one.shape] + one if one.shape in sums else one
+        if not sums:
+            return None
+        return np.sum([enlarged(one, size) for one in sums.values()], axis=0)
+
+    def _chosen(
+        self, step: int | None, layer: str | None
+    ) -> Iterator[tuple[tuple[int, str], Float16[np.ndarray, "groups words h w"]]]:
+        for number, layers in self.maps.items():
+            for name, maps in layers.items():
+                if step in (None, number) and layer in (None, name):
+                    yield (number, name), maps
+
+
+def telling_apart(maps: Float16[np.ndarray, "groups words h w"]) -> Float[np.ndarray, " groups"]:
+    """How far a word's map lies from the mean of all words' maps, each map divided by its own mean: the mean square.
+
+    A head that looks at every word in the same places, or everywhere, has nothing to say of where a word is. All have
+    the same where there is only one word.
+    """
+    exact = maps.astype(np.float32)
+    means = exact.mean((2, 3), keepdims=True)
+    heard = means.max((0, 2, 3)) > 0
+    if heard.sum() < 2:
+        return np.ones(len(maps), np.float32)
+    shares = exact[:, heard] / np.maximum(means[:, heard], 1e-8)
+    return np.square(shares - shares.mean(1, keepdims=True)).mean((1, 2, 3))
+
+
+def enlarged(one: Map, size: tuple[int, int]) -> Map:
+    """A map of another size (h, w), by cubic interpolation."""
+    picture = Image.fromarray(np.ascontiguousarray(one, np.float32))
+    return np.asarray(picture.resize(size[::-1], Image.Resampling.BICUBIC))

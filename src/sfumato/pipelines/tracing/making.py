@@ -25,7 +25,7 @@ from sfumato.pipelines.ways.latents import Latents
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
 
-MOST_PARTED = 8  # steps of which the conditional and the unconditional estimate are decoded
+MOST_PARTED = 3  # steps of which the conditional and the unconditional estimate are decoded
 
 
 def traced(pipeline: Pipeline, request: Request) -> Trace:
@@ -44,33 +44,33 @@ def traced(pipeline: Pipeline, request: Request) -> Trace:
     recorder = Recorder(said)
     for step in pipeline.run([request], recorder):
         last = step
-    assert recorder.levels is not None and recorder.final is not None
-    alpha, sigma = (value.reshape(len(recorder.levels), -1)[:, 0] for value in _columns(recorder))
+    levels = recorder.levels
     return Trace(
         request=request,
         recipe=pipeline.recipe(request),
         picture=last.pictures()[0],
         words=recorder.words,
-        steps=_pictured(way, recorder.kept, len(recorder.levels) - 1),
-        levels=Curves.of(alpha.double().cpu().numpy(), sigma.double().cpu().numpy()),
+        steps=_pictured(way, recorder.kept, len(levels) - 1),
+        levels=Curves.of(*(_row(value) for value in (levels.alpha, levels.sigma))),
         final=_small_number(recorder.final),
         looks=recorder.looks,
     )
 
 
-def _columns(recorder: Recorder) -> tuple[Tensor, Tensor]:
-    assert recorder.levels is not None
-    return recorder.levels.alpha, recorder.levels.sigma
+def _row(levels: Tensor) -> Float[np.ndarray, " levels"]:
+    """The values of a timetable that is of one picture."""
+    return levels.reshape(len(levels), -1)[:, 0].double().cpu().numpy()
 
 
 def _pictured(way: Latents, kept: list[Kept], steps: int) -> tuple[TracedStep, ...]:
     """The steps with their small pictures, decoded in few batches."""
     noises = [_noise(one) for one in kept]
-    parted = [kept[number - 1] for number in sorted(evenly(len(kept), MOST_PARTED)) if kept[number - 1].bad is not None]
     clean = decoded(way, [one.clean for one in kept])
     noisy = decoded(way, [_thinned(one, noise, way.factor) for one, noise in zip(kept, noises, strict=True)])
-    good = dict(zip((one.step for one in parted), decoded(way, [one.good for one in parted]), strict=True))
-    bad = dict(zip((one.step for one in parted), decoded(way, [one.bad for one in parted if one.bad is not None]), strict=True))
+    few = evenly(len(kept), MOST_PARTED)
+    parted = [one for number, one in enumerate(kept, 1) if number in few and one.bad is not None]
+    both = decoded(way, [part for one in parted for part in (one.good, one.bad) if part is not None])
+    good, bad = ({one.step: picture for one, picture in zip(parted, both[first::2], strict=True)} for first in (0, 1))
     return tuple(
         TracedStep(
             step=one.step,

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float16
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.diffusion.levels import Level
 from sfumato.diffusion.sampling import State
-from sfumato.pipelines.tracing.attention import Places, Seen, attentions, seeing
+from sfumato.pipelines.tracing.attention import Maps, Places, attentions, seeing
 from sfumato.pipelines.tracing.looks import Looks
 from sfumato.pipelines.tracing.words import Word
 
@@ -62,27 +61,30 @@ class Recorder:
 
     Attributes:
         words: all that are said at any step.
-        levels: the timetable.
+        levels: the timetable, once sampling has begun.
         kept: steps, in their order.
-        final: what the sampling ended with.
+        final: what the sampling has come to.
     """
+
+    levels: Level
+    final: Tensor
 
     def __init__(self, said: Sequence[Said]) -> None:
         self.said = said
-        self.words = tuple({_key(word): word for each in reversed(said) for word in reversed(each.words)}.values())[::-1]
+        every: dict[tuple[int, int, int], Word] = {}
+        for each in said:
+            for word in each.words:
+                every.setdefault(_key(word), word)
+        self.words = tuple(every[key] for key in sorted(every))
         self.kept = list[Kept]()
-        self.levels: Level | None = None
-        self.final: Tensor | None = None
         self._step, self._chosen = 1, frozenset[int]()
-        self._noisy: Tensor | None = None
         self._good: Tensor | None = None
         self._bad: Tensor | None = None
-        self._maps = dict[int, dict[str, Float16[np.ndarray, "groups words h w"]]]()
-        self._among = Seen()
+        self._maps = dict[int, Maps]()
         self._looked = False
 
     def began(self, start: Tensor, levels: Level) -> None:
-        self.levels, self._noisy = levels, start
+        self.levels, self.final = levels, start
         self._chosen = evenly(len(levels) - 1, MOST_KEPT)
 
     @contextmanager
@@ -92,32 +94,27 @@ class Recorder:
             return
         self._looked = True
         groups, side = affordable(network, len(self.words), len(self._chosen))
-        with seeing(network, size, text, self._places(toward), len(self.words), groups, side) as seen:
+        with seeing(network, size, text, self._places(toward), len(self.words), groups, side) as maps:
             yield
-        self._maps[self._step] = seen.maps
-        for grid, total in seen.among.items():
-            self._among.among[grid] = self._among.among.get(grid, torch.zeros_like(total)) + total
-            self._among.counts[grid] = self._among.counts.get(grid, 0) + seen.counts[grid]
+        self._maps[self._step] = maps
 
     def estimated(self, good: Tensor, bad: Tensor | None, level: Level) -> None:
         if self._good is None and self._step in self._chosen:
             self._good, self._bad = good.detach(), None if bad is None else bad.detach()
 
     def stepped(self, state: State) -> None:
-        assert self.levels is not None and self._noisy is not None
         if self._step in self._chosen:
             good = state.clean if self._good is None else self._good
             bad = None if self._bad is None else self._bad.float().cpu()
-            noisy, clean, alone = (part.float().cpu() for part in (self._noisy, state.clean, good))
+            noisy, clean, alone = (part.float().cpu() for part in (self.final, state.clean, good))
             self.kept.append(Kept(self._step, self.levels[self._step - 1], noisy, clean, alone, bad))
-        self._step, self._noisy, self._looked = state.step + 1, state.noisy, False
+        self._step, self.final, self._looked = state.step + 1, state.noisy, False
         self._good = self._bad = None
-        self.final = state.noisy
 
     @property
     def looks(self) -> Looks:
         """The attention that was seen."""
-        return Looks.of(self._maps, self._among)
+        return Looks(self._maps)
 
     def _places(self, toward: int) -> Places:
         """The states of each word that is said at this step, by branch."""

@@ -97,6 +97,11 @@ def words_of(model: Model, prompt: str, reading: Reading) -> tuple[Word, ...]:
     return tuple(found)
 
 
+def parts(text: str) -> list[str]:
+    """The words and signs of a text."""
+    return WORD.findall(text)
+
+
 def readers_of(model: Model) -> Iterator[Reader]:
     """The tokenizers that read for a model; of two that read the same for states side by side, the first."""
     kind, length = model.family.words, 0
