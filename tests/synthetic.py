@@ -12,6 +12,7 @@ from sfumato.pipelines.request import Request
 from sfumato.pipelines.trace import Curves, Token, Trace, TracedStep, Word
 from sfumato.pipelines.tracing.looks import Looks
 
+LAYERS = ("down_blocks.0.attentions.0.attn2", "mid_block.attentions.0.attn2", "up_blocks.1.attentions.0.attn2")
 PROMPT = "a red disc beside a bleu square"
 
 
@@ -57,7 +58,7 @@ def words(prompt):
     return tuple(found)
 
 
-def trace(prompt=PROMPT, seed=3, steps=6, side=64, *, layers=("down.0", "mid", "up.1"), groups=2, guided=True):
+def trace(prompt=PROMPT, seed=3, steps=6, side=64, *, layers=LAYERS, groups=2, guided=True):
     """A trace; of pictures with `side` pixels."""
     chance = np.random.default_rng(seed)
     share = np.linspace(1, 0, steps + 1)

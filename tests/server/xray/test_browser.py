@@ -132,7 +132,7 @@ def test_the_attention_of_one_step_lies_over_its_estimate(shown):
     tab.get_by_label("this step").check()
     assert picture.get_attribute("src") != finished
     assert picture.get_attribute("alt") == "Estimate at step 3"
-    tab.get_by_role("combobox").select_option(label="layer mid")
+    tab.get_by_role("combobox").select_option(label="middle 0")
     word(tab, "disc").hover()
     tab.wait_for_function("document.querySelector('canvas').width === 192")
     tab.get_by_label("all steps", exact=True).check()

@@ -119,9 +119,9 @@ def test_the_program_knows_each_step_and_a_map_for_each_moment():
     assert [step["step"] for step in told["steps"]] == [1, 2, 3, 4]
     assert [view["name"] for view in told["views"]] == [
         "all layers",
-        "layer down.0",
-        "layer mid",
-        "layer up.1",
+        "down 0.0",
+        "middle 0",
+        "up 1.0",
         "group of heads 1",
         "group of heads 2",
     ]

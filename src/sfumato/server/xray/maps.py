@@ -14,9 +14,16 @@ from sfumato.server.xray.kept import evenly, kept
 from sfumato.server.xray.looks import sheet
 
 MOST_WORDS = 40  # with maps; a longer prompt shows those of its first ones
-MOST_MAPS = 2400  # of all words, layers, groups of heads and steps together
+MOST_MAPS = 600  # of all words, layers, groups of heads and steps together
 BRIGHT = 0.5  # of the brightest place: what counts as where a word acts
 THIRDS = (1 / 3, 2 / 3)
+PLACES = {  # of a network's blocks in the names of layers; other words of those tell nothing more
+    "down_blocks": "down",
+    "mid_block": "middle",
+    "up_blocks": "up",
+    "transformer_blocks": "block",
+    "single_transformer_blocks": "single block",
+}
 ROWS, COLUMNS = ("upper", "", "lower"), ("left", "", "right")
 
 
@@ -34,12 +41,25 @@ def views(trace: Trace) -> list[View]:
     """The whole at every step that the page shows; each layer and group of heads at as many as there is room for."""
     every = kept(trace)
     groups = range(trace.head_groups) if trace.head_groups > 1 else ()
-    parts: list[tuple[str, str | None, int | None]] = [(f"layer {layer}", layer, None) for layer in trace.layers]
+    parts: list[tuple[str, str | None, int | None]] = [(called(layer), layer, None) for layer in trace.layers]
     parts += [(f"group of heads {group + 1}", None, group) for group in groups]
     words = max(1, min(len(heard(trace)), MOST_WORDS))
     room = (MOST_MAPS // words - 1 - len(every)) // max(1, len(parts)) - 1
     some = evenly(every, max(0, min(room, len(every))))
     return [View("all layers", None, None, every), *(View(name, layer, heads, some) for name, layer, heads in parts)]
+
+
+def called(layer: str) -> str:
+    """A layer as people call it.
+
+    Example:
+        >>> called("up_blocks.0.attentions.1.transformer_blocks.0.attn2")
+        'up 0.1.0'
+    """
+    words = layer.split(".")
+    place = next((PLACES[word] for word in words if word in PLACES), None)
+    numbers = ".".join(word for word in words if word.isdecimal())
+    return layer if place is None else f"{place} {numbers}".strip()
 
 
 def heard(trace: Trace) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -23,15 +24,16 @@ NOTE = (
 )
 
 
-def text_page(trace: TextTrace, name: str = "") -> str:
-    """One HTML document about a text; `name` is the model's."""
+def text_page(trace: TextTrace, facts: Sequence[str] = ()) -> str:
+    """One HTML document about a text; `facts` are told below the title."""
     steps = trace.steps[:MOST_TOKENS]
     bits = [-math.log2(max(step.chosen.probability, 1e-30)) for step in steps]
-    facts = [name, f"{len(trace.steps)} tokens", f"{sum(bits) / max(1, len(bits)):.2f} bits a token"]
+    counted = [f"{len(trace.steps)} tokens", f"{sum(bits) / max(1, len(bits)):.2f} bits a token"]
     title = shortened(trace.text.prompt) or "A text"
-    told = text_sections(trace)
-    facts = [fact for fact in facts if fact]
-    return framed(f"{title}: X-ray", f"“{title}”", "How this text was written", facts, [told], style(), text_script())
+    name, told = f"“{title}”", [text_sections(trace)]
+    return framed(
+        f"{title}: X-ray", name, "How this text was written", [*facts, *counted], told, style(), text_script()
+    )
 
 
 def text_sections(trace: TextTrace) -> str:
