@@ -24,7 +24,7 @@ HOWS = ("fitted", "daam")
 """How maps of attention are made one: `docs/xray.md` says what was measured of each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """How one picture emerged.
 

@@ -13,7 +13,7 @@ from PIL import Image
 Map = Float[np.ndarray, "h w"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Looks:
     """Attention to the words of a prompt.
 

@@ -18,12 +18,13 @@ from sfumato.pipelines.tracing.looks import Looks
 from sfumato.pipelines.tracing.words import Word
 
 MOST_KEPT = 32  # steps
+MOST_LATENTS = 2**29  # bytes, of what is kept of steps; large pictures have fewer of them
 MOST_BYTES = 48 * 2**20  # of maps of attention
 MOST_GROUPS = 8  # of heads, in each layer
 SIDES = (32, 16, 8, 4)  # of maps, the first that fits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kept:
     """A step as it was recorded, on the CPU.
 
@@ -85,7 +86,8 @@ class Recorder:
 
     def began(self, start: Tensor, levels: Level) -> None:
         self.levels, self.final = levels, start
-        self._chosen = evenly(len(levels) - 1, MOST_KEPT)
+        affordable_steps = MOST_LATENTS // (4 * start.numel() * start.element_size())
+        self._chosen = evenly(len(levels) - 1, min(MOST_KEPT, max(2, affordable_steps)))
 
     @contextmanager
     def looking(self, network: nn.Module, toward: int, size: tuple[int, int], text: int) -> Iterator[None]:

@@ -12,7 +12,7 @@ PICTURE_SIDE = 192  # pixels, of what is shown of a step
 Latent = Float[np.ndarray, "c h w"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TracedStep:
     """One step of sampling: what it began with, and what the network said of it.
 
@@ -64,7 +64,7 @@ class TracedStep:
         return None if self.conditional_picture is None else difference(self.clean_picture, self.conditional_picture)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curves:
     """The timetable of a sampling run, one value for each level, from noise to clean.
 
