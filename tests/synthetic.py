@@ -99,5 +99,5 @@ def trace(prompt=PROMPT, seed=3, steps=6, side=64, *, layers=LAYERS, groups=2, g
     }
     request = Request(prompt, seed, steps, guidance_scale=4.0 if guided else 1.0)
     recipe = {"model": "shapes", "request": request.to_dict()}
-    looks = Looks(maps, None, None)
+    looks = Looks(maps)
     return Drawn(request, recipe, scene(side), words(prompt), tuple(kept), Curves.of(alpha, sigma), latent, looks)
