@@ -12,6 +12,7 @@ import argparse
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from sfumato.data.scenes.layout import lay_out
 from sfumato.data.scenes.scene import Scene
 from sfumato.data.scenes.sprites import Pack, pack
 from sfumato.evaluation.seeing.finding import Eye
-from sfumato.evaluation.seeing.judging import asked_looks, faults
+from sfumato.evaluation.seeing.judging import asked_looks, judged
 from sfumato.evaluation.seeing.spoiling import WAYS, spoil
 
 SIZE, BATCH = 64, 8
@@ -36,15 +37,18 @@ def degraded(pictures: Tensor, blur: float, noise: float, generator: torch.Gener
     return torch.lerp(pictures, mean, blur) + noise * torch.randn(pictures.shape, generator=generator)
 
 
-def judged(scenes: list[Scene], sprites: Pack, eye: Eye, blur: float, noise: float) -> tuple[list[list[str]], float]:
+def told_of(
+    scenes: list[Scene], sprites: Pack, eye: Eye, blur: float, noise: float
+) -> tuple[list[Sequence[str]], float]:
     """The faults of each scene, and seconds a picture."""
-    generator, told, seconds = torch.Generator().manual_seed(0), [], 0.0
+    generator, seconds = torch.Generator().manual_seed(0), 0.0
+    told: Told = []
     for first in range(0, len(scenes), BATCH):
         some = scenes[first : first + BATCH]
         pictures = degraded(compose(some, sprites, SIZE), blur, noise, generator)
         began = time.process_time()
         sights = eye(pictures, [asked_looks(scene.description) for scene in some])
-        told += [faults(sight, scene.description, sprites) for sight, scene in zip(sights, some, strict=True)]
+        told += [judged(sight, scene.description, sprites).faults for sight, scene in zip(sights, some, strict=True)]
         seconds += time.process_time() - began
     return told, seconds / max(len(scenes), 1)
 
@@ -64,7 +68,7 @@ def main() -> None:
     language, rng = Language(sprites.concepts), random.Random(given.seed)
     eye = Eye(sprites, SIZE)
     real = [lay_out(language.draw(rng), sprites, rng) for _ in range(given.real)]
-    told, seconds = judged(real, sprites, eye, given.blur, given.noise)
+    told, seconds = told_of(real, sprites, eye, given.blur, given.noise)
     right, all_ = Counter(), Counter()
     for scene, found in zip(real, told, strict=True):
         all_[category(scene.description)] += 1
@@ -80,7 +84,7 @@ def main() -> None:
         scene, how = lay_out(language.draw(rng), sprites, rng), list(WAYS)[len(wrong) % len(WAYS)]
         spoilt = spoil(scene, how, sprites, rng)
         wrong += [(how, spoilt)] if spoilt else []
-    told, _ = judged([spoilt.scene for _, spoilt in wrong], sprites, eye, given.blur, given.noise)
+    told, _ = told_of([spoilt.scene for _, spoilt in wrong], sprites, eye, given.blur, given.noise)
     right, all_ = Counter(), Counter()
     for (how, spoilt), found in zip(wrong, told, strict=True):
         all_[how] += 1

@@ -5,8 +5,9 @@
 Half of the corrupted captions are those of other scenes; the others are wrong in one fact that the scene has: a thing,
 a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one that learns
 first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside what `sfumato data check` says
-stands the plain cosine. *Found* is the share of the corrupted above the score that 5 % of the true captions reach;
-*named* is what the check names by itself, when it is told the share of lies and when it estimates it.
+stands the plain cosine. A `--captioner` that learned from other scenes judges too, alone and with CLIP. *Found* is the
+share of the corrupted above the score that 5 % of the true captions reach; *named* is what the check names by itself,
+when it is told the share of lies and when it estimates it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from sfumato.data.scenes.language import Language
 from sfumato.data.scenes.sprites import Pack, pack
 from sfumato.data.scenes.stream import Scenes
 from sfumato.devices import choose_device
-from sfumato.evaluation.data_check.agreement import ClipAgreement
+from sfumato.evaluation.data_check.agreement import Agreement, ClipAgreement
+from sfumato.evaluation.data_check.captioner import CaptionerAgreement
 from sfumato.evaluation.data_check.lies import ALTERED, Judgement, judged
 from sfumato.evaluation.feature_networks import feature_network
 from sfumato.evaluation.features import TOGETHER, FeatureNetwork
+from sfumato.pipelines.language.captioning import CaptionModel
 
 SEED = 2**20  # of the scenes that are judged; the CLIP learned from others
 ALARMS = 0.05
@@ -62,6 +65,16 @@ def looked_at(stream: Scenes, count: int, network: FeatureNetwork) -> Tensor:
         some = [stream.scene(number) for number in range(first, min(first + TOGETHER, count))]
         parts.append(network(compose(some, stream.pack, network.side)))
     return torch.cat(parts)
+
+
+def captioned(stream: Scenes, count: int, folder: Path, device: str) -> CaptionerAgreement:
+    """The agreement of a captioner that looked at the first scenes."""
+    model = CaptionModel.load(folder, device)
+    seen = []
+    for first in range(0, count, TOGETHER):
+        some = [stream.scene(number) for number in range(first, min(first + TOGETHER, count))]
+        seen.append(model.see(compose(some, stream.pack, model.side)))
+    return CaptionerAgreement(folder.name, model, torch.cat(seen))
 
 
 def found(suspicion: Tensor, kinds: list[str | None]) -> dict[str, float]:
@@ -118,6 +131,7 @@ def main() -> None:
     arguments.add_argument("--pictures", type=int, default=4000)
     arguments.add_argument("--lies", type=float, default=0.3)
     arguments.add_argument("--model", help="a folder with image_encoder, text_encoder and tokenizer, trained on scenes")
+    arguments.add_argument("--captioner", type=Path, help="a folder from `sfumato train scenes --recipe captioner`")
     arguments.add_argument("--out", type=Path, default=Path("trusted-clip"))
     arguments.add_argument("--steps", type=int, default=2000, help="of the CLIP that learns first")
     arguments.add_argument("--altered", type=int, default=4, help="clip.altered, for that CLIP")
@@ -143,16 +157,21 @@ def main() -> None:
 
     results: dict[str, Any] = {"cosine": found(-agreement(pictures, captions), kinds)}
     shown("cosine", results["cosine"])
-    for name, share in (("told the share", given.lies), ("left to estimate", None)):
-        began = time.perf_counter()
-        judgement = judged([agreement], pictures, captions, share, given.alterations)
-        assert judgement is not None, "too few scenes"
-        results[name] = {"found": found(judgement.suspicion, kinds), "named": named(judgement, kinds)}
-        shown(f"judged, {name}", results[name]["found"])
-        shown("  named", results[name]["named"])
-        print(f"  its own estimate: {judgement.found}; {time.perf_counter() - began:.0f} s")
+    judges: dict[str, list[Agreement]] = {"CLIP": [agreement]}
+    if given.captioner:
+        captioner = captioned(stream, given.pictures, given.captioner, given.device)
+        judges |= {"captioner": [captioner], "both": [agreement, captioner]}
+    for judge, agreements in judges.items():
+        for name, share in ((f"{judge}, told the share", given.lies), (f"{judge}, estimating", None)):
+            began = time.perf_counter()
+            judgement = judged(agreements, pictures, captions, share, given.alterations)
+            assert judgement is not None, "too few scenes"
+            results[name] = {"found": found(judgement.suspicion, kinds), "named": named(judgement, kinds)}
+            shown(name, results[name]["found"])
+            shown("  named", results[name]["named"])
+            print(f"  its own estimate: {judgement.found}; {time.perf_counter() - began:.0f} s")
     true = [stream.caption(number) for number in range(given.pictures)]
-    clean = judged([agreement], pictures, true, None, given.alterations)
+    clean = judged(agreements, pictures, true, None, given.alterations)
     assert clean is not None
     results["clean"] = {"share": clean.share, "named": float(clean.named.float().mean())}
     shown("without any lies", results["clean"])

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from sfumato.cli.main import app
 from sfumato.data.text.tokens import TextTokenizer
-from sfumato.errors import DataError, PromptError
+from sfumato.errors import CheckpointError, DataError, PromptError
 from sfumato.networks.initialisation import initialise
 from sfumato.networks.llama import Llama, LlamaConfig
 from sfumato.pipelines.language.language_model import LanguageModel
@@ -70,7 +70,7 @@ def test_a_page_of_what_might_have_come_is_written_beside_the_same_text(folder, 
     ("arguments", "error", "why"),
     [
         (["a", "--model", "FOLDER", "-n", "2", "--xray", "page.html"], PromptError, "--xray is of one text"),
-        (["Once"], PromptError, "Name a language model: --model FOLDER"),
+        (["Once", "--model", "digits"], CheckpointError, "Train one: sfumato train TEXT --recipe gpt"),
         (["Zoo", "--model", "FOLDER"], DataError, r"'Z' \(U\+005A\), number 1 of the text"),
         (["a", "--model", "FOLDER", "--tokens", "90"], PromptError, "1 tokens and 90 more .* reads at most 64"),
         (["a", "--model", "FOLDER", "--top-p", "2"], PromptError, "top_p=2.0 is out of its range"),
@@ -80,3 +80,7 @@ def test_what_is_wrong_is_said(folder, arguments, error, why):
     arguments = [folder if each == "FOLDER" else each for each in arguments]
     with pytest.raises(error, match=why):
         runner.invoke(app, ["write", *arguments, "--device", "cpu"], catch_exceptions=False)
+
+
+def test_the_default_model_writes_prompts():
+    assert said("a red", "--seed", 1, "-q").stdout.startswith("a red")

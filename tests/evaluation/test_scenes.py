@@ -9,7 +9,7 @@ from sfumato.data.scenes.held_out import is_held_out
 from sfumato.data.scenes.language import Language
 from sfumato.data.scenes.sprites import shapes
 from sfumato.data.scenes.stream import Scenes
-from sfumato.evaluation.scene_benchmark import HELD_OUT, SEEN, judge, questions, real_scenes, scores
+from sfumato.evaluation.scene_benchmark import COLUMNS, judge, questions, real_scenes, scores
 from sfumato.evaluation.scene_evaluation import run
 from sfumato.evaluation.scene_variety import memorised, variety
 from sfumato.evaluation.seeing.finding import Eye
@@ -39,12 +39,12 @@ def test_a_narrow_language_is_not_asked_what_it_cannot_say(pack):
 def test_real_scenes_score_highest_and_empty_pictures_nothing(pack):
     asked, eye = questions(Language(pack.concepts), 1), Eye(pack)
     real = scores(list(judge(asked, real_scenes(asked, pack), eye, pack)))
-    assert set(real["overall"]) == {SEEN, HELD_OUT}
+    assert set(real["overall"]) == set(COLUMNS)
     assert min(real["overall"].values()) >= 0.85
     nothing = list(judge(asked[:3], lambda prompts, seeds: torch.ones(len(seeds), 3, 64, 64), eye, pack))
     assert set(scores(nothing)["overall"].values()) == {0}
     told = nothing[0].told(pack)
-    assert json.loads(json.dumps(told))["faults"] == list(nothing[0].faults)
+    assert json.loads(json.dumps(told))["faults"] == list(nothing[0].judgement.faults)
 
 
 def test_variety_is_nothing_for_the_same_picture_again_and_a_copy_is_noticed(pack):

@@ -90,11 +90,14 @@ def _show_scenes(done: Evaluated) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sfumato.evaluation.scene_benchmark import COLUMNS
+
     told = done.metrics
-    table = Table("scenes", "seen", "held out", box=None, pad_edge=False)
+    columns = [kind for kind in COLUMNS if kind in told["overall"]]
+    table = Table("scenes", *(kind.replace("_", " ") for kind in columns), box=None, pad_edge=False)
     rows = {**told["categories"], "overall": told["overall"], **{f"  {k}": v for k, v in told["ceilings"].items()}}
     for name, shares in rows.items():
-        table.add_row(name, *(f"{shares[kind]:.1%}" if kind in shares else "-" for kind in ("seen", "held_out")))
+        table.add_row(name, *(f"{shares[kind]:.1%}" if kind in shares else "-" for kind in columns))
     console = Console(highlight=False, soft_wrap=True)
     sprites, differs, memory = told["sprites"], told["variety"], told["memory"]
     console.print(

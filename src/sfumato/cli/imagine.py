@@ -22,6 +22,7 @@ def imagine(
     besides: Annotated[
         Path | None, typer.Option(help="A text file of prompts, one a line, that are not wanted again.")
     ] = None,
+    known: Annotated[bool, typer.Option("--known", help="Also prompts that the writer learned from.")] = False,
     temperature: Annotated[float, typer.Option(help="0 to 100; below 1 more usual, above 1 stranger.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens of this probability.")] = 1.0,
     device: DeviceOption = "auto",
@@ -45,7 +46,14 @@ def imagine(
         language = LanguageModel.load(writer_of(folder, writer), device)
         hearing = Hearing.of_package(opened(folder))
         made = imagined(
-            language, number, seed, must=must or (), hearing=hearing, sampling=sampling, besides=frozenset(told)
+            language,
+            number,
+            seed,
+            must=must or (),
+            hearing=hearing,
+            sampling=sampling,
+            besides=frozenset(told),
+            new=not known,
         )
     print(*made.prompts, sep="\n")
     if len(made.prompts) < number:

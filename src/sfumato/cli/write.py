@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LanguageModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A model folder with a language model, or one of GPT-2 or Llama."),
+    typer.Option("--model", "-m", help="A folder with a language model of ours, GPT-2 or Llama."),
 ]
 
 
@@ -52,11 +52,6 @@ def write(
     from sfumato.pipelines.language.choosing import Sampling
     from sfumato.pipelines.language.language_model import LanguageModel
 
-    if model is None:
-        raise PromptError(
-            "Name a language model: --model FOLDER, one of sfumato's or a folder of GPT-2 or Llama. "
-            "To train one on a text: sfumato train TEXT --recipe gpt"
-        )
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     with warnings_told():
         writer = LanguageModel.load(model, device, choose_dtype(dtype))

@@ -48,7 +48,7 @@ def find(path: Path, report: Report) -> list[Entry]:
         entries = [*_loose(path, files, report), *_packed(path, files, report)]
     elif path.is_file():
         if not path.name.lower().endswith((".tar", *shards.COMPRESSED_SUFFIXES)):
-            raise DataError(f"{path}: neither a folder nor a .tar file")
+            raise DataError(f"{path}: neither a folder nor a .tar file of pictures; text is for --recipe gpt")
         entries = _shard(path, readable(path.name), report, fatal=True)
     else:
         raise DataError(f"{path}: no such folder or .tar file")

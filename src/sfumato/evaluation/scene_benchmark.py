@@ -22,11 +22,13 @@ from sfumato.data.scenes.phrases import caption
 from sfumato.data.scenes.sprites import Pack
 from sfumato.errors import DataError
 from sfumato.evaluation.seeing.finding import Eye
-from sfumato.evaluation.seeing.judging import asked_looks, faults
+from sfumato.evaluation.seeing.judging import Judgement, asked_looks, judged
 from sfumato.evaluation.seeing.sight import Sight
 
 Pictures = Float[Tensor, "n 3 s s"]
 SEEN, HELD_OUT = "seen", "held_out"
+SHOWN = "_shown"
+COLUMNS = (SEEN, HELD_OUT, SEEN + SHOWN, HELD_OUT + SHOWN)
 SIZE = 64  # pixels of real scenes, and of what the eye looks at
 TOGETHER = 16  # pictures that are asked for at a time
 
@@ -57,11 +59,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A question and what is wrong with its picture; nothing when it is right."""
+    """A question, and what its picture shows and lacks."""
 
     question: Question
     sight: Sight
-    faults: tuple[str, ...]
+    judgement: Judgement
 
     def told(self, pack: Pack) -> dict[str, Any]:
         """As a line of JSON."""
@@ -80,8 +82,9 @@ class Verdict:
             "seed": question.seed,
             "category": question.category,
             "kind": question.kind,
-            "right": not self.faults,
-            "faults": list(self.faults),
+            "right": not self.judgement.faults,
+            "shown": not self.judgement.missed,
+            "faults": list(self.judgement.faults),
             "seen": seen,
             "background": self.sight.background,
         }
@@ -127,24 +130,27 @@ def judge(
         pictures = make([question.prompt for question in some], [question.seed for question in some])
         sights = eye(pictures, [asked_looks(question.description) for question in some])
         for question, sight in zip(some, sights, strict=True):
-            yield Verdict(question, sight, tuple(faults(sight, question.description, pack)))
+            yield Verdict(question, sight, judged(sight, question.description, pack))
         progress(first + len(some))
 
 
 def scores(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The share of right pictures: {"overall": {"seen": 0.97, "held_out": 0.95}, "categories": {"single": ..., ...}}.
+    """Two shares of pictures: {"overall": {"seen": 0.97, "held_out": 0.95, "seen_shown": ...}, "categories": {...}}.
 
-    Overall is the mean over categories, so that each counts alike.
+    `seen` and `held_out` count pictures that are right: they show what was asked for and nothing else. `seen_shown` and
+    `held_out_shown` count those that show all that was asked for, whatever else may be there. Overall is the mean over
+    categories, so that each counts alike.
     """
     categories: dict[str, dict[str, float]] = {}
     for category in CATEGORIES:
         for kind in (SEEN, HELD_OUT):
             mine = [one for one in verdicts if (one.question.category, one.question.kind) == (category, kind)]
-            right = [not one.faults for one in mine]
-            if right:
-                categories.setdefault(category, {})[kind] = sum(right) / len(right)
+            if mine:
+                told = categories.setdefault(category, {})
+                told[kind] = sum(not one.judgement.faults for one in mine) / len(mine)
+                told[kind + SHOWN] = sum(not one.judgement.missed for one in mine) / len(mine)
     overall = {}
-    for kind in (SEEN, HELD_OUT):
+    for kind in COLUMNS:
         shares = [told[kind] for told in categories.values() if kind in told]
         if shares:
             overall[kind] = sum(shares) / len(shares)

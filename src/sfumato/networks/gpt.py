@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from sfumato.networks.attention import attend_heads
 from sfumato.networks.kv_cache import KVCache
 
+PIECE = 1024  # rows of a table that a processor multiplies at a time, where there are few states
+FEW = 64
+
 
 class GPTConfig(Protocol):
     """What is asked of the configuration of any layout, besides the fields of its own."""
@@ -228,6 +231,12 @@ class Block(Protocol):
     def think(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """What each token makes of itself."""
         ...
+
+
+def scored(x: Float[Tensor, "b n d"], table: Float[Tensor, "v d"]) -> Float[Tensor, "b n v"]:
+    """Scores every token of a table, whose rows stay in a processor's cache where few states meet a long one."""
+    few = x.device.type == "cpu" and x.shape[0] * x.shape[1] <= FEW and not torch.is_grad_enabled()
+    return torch.cat([F.linear(x, rows) for rows in table.split(PIECE)], -1) if few else F.linear(x, table)
 
 
 def _nothing_later(n: int, t: int, hidden: Tensor | None, like: Tensor) -> Float[Tensor, "#b 1 {n} {t}"]:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sfumato.networks.config import MOST_LAYERS, Config, divides, require
-from sfumato.networks.gpt import GPT, Block, Place
+from sfumato.networks.gpt import GPT, Block, Place, scored
 
 GELU_TANH = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -128,7 +128,7 @@ class GPT2(GPT):
     def logits(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n v"]:
         """Scores the next token by the table of tokens, or by one of its own where that is not tied."""
         head = self.transformer.wte if self.lm_head is None else self.lm_head
-        return F.linear(self.transformer.ln_f(x), head.weight)
+        return scored(self.transformer.ln_f(x), head.weight)
 
 
 class _Transformer(nn.Module):

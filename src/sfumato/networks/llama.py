@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sfumato.errors import CheckpointError
 from sfumato.networks.config import MOST_LAYERS, Config, divides, require
-from sfumato.networks.gpt import GPT, Block, Place
+from sfumato.networks.gpt import GPT, Block, Place, scored
 from sfumato.networks.gpt2 import ACTIVATIONS
 from sfumato.networks.rotary import Rotary, rotated
 
@@ -146,7 +145,7 @@ class Llama(GPT):
     def logits(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n v"]:
         """Scores the next token by a table of its own, or by that of the tokens where it is tied."""
         head = self.model.embed_tokens if self.lm_head is None else self.lm_head
-        return F.linear(self.model.norm(x), head.weight)
+        return scored(self.model.norm(x), head.weight)
 
 
 class _Model(nn.Module):

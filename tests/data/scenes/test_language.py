@@ -129,3 +129,10 @@ def test_what_cannot_be_drawn_is_refused():
 )
 def test_a_description_is_of_the_category_of_the_hardest_it_asks(description, name):
     assert category(description) == name
+
+
+@pytest.mark.parametrize("most", [2, 3, 4])
+def test_few_can_be_counted_too(most):
+    language, rng = Language(concepts()[:20], most=most), random.Random(0)
+    drawn = [language.draw(rng, "counting") for _ in range(200)]
+    assert {sum(group.count for group in one.groups) for one in drawn} == set(range(2, most + 1))

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 import tiny_writers
@@ -10,6 +11,7 @@ from sfumato.data.scenes.language import Language
 from sfumato.data.scenes.phrases import caption
 from sfumato.data.scenes.reading import Reader
 from sfumato.data.scenes.sprites import shapes
+from sfumato.data.text.learned import Learned
 from sfumato.data.text.tokens import TextTokenizer
 from sfumato.data.tokens import Tokenizer
 from sfumato.errors import CheckpointError, PromptError
@@ -62,6 +64,18 @@ def test_what_is_drawn_again_is_told_with_the_reason(writer, heard):
     assert CAPTIONS[0] not in made.prompts
     assert {each.text for each in made.refused if each.why == prompting.AGAIN} >= {CAPTIONS[0]}
     assert made.share_refused == len(made.refused) / (len(made.prompts) + len(made.refused))
+
+
+def test_what_the_writer_learned_from_is_not_new(writer, heard):
+    ends = [token for text in CAPTIONS[:2] for token in (*writer.tokenizer.encode(text), writer.tokenizer.end_id)]
+    learned = Learned.of(np.array(ends, np.uint16), writer.tokenizer.end_id, 48)
+    knowing = LanguageModel(writer.network, writer.tokenizer, learned=learned)
+    some = imagine(writer, 4, seed=3, hearing=heard)
+    assert {CAPTIONS[0], CAPTIONS[1]} & set(some.prompts)
+    fresh = imagine(knowing, 4, seed=3, hearing=heard)
+    assert not {CAPTIONS[0], CAPTIONS[1]} & set(fresh.prompts)
+    assert prompting.LEARNED in {each.why for each in fresh.refused}
+    assert imagine(knowing, 4, seed=3, hearing=heard, new=False) == some
 
 
 def test_every_prompt_has_the_words_that_it_must(writer):

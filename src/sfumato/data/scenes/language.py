@@ -169,7 +169,7 @@ class Language:
 
     def _counting(self, rng: random.Random) -> Description:
         background = self._backdrop(rng)
-        kinds = 1 if self.most < 3 or rng.random() < 0.65 else 2 if rng.random() < 0.8 else 3
+        kinds = 1 if self.most < 3 or rng.random() < 0.65 else 2 if self.most < 4 or rng.random() < 0.8 else 3
         concepts = self._concepts(rng, kinds, countable=True)
         if kinds > 1:
             counts = self._counts(rng, kinds)

@@ -99,6 +99,8 @@ def _runs(
     corpus: Corpus, surveyed: Survey, tokenizer: TextTokenizer, progress: Callable[[int, int], None] | None
 ) -> Iterator[Sequence[int]]:
     done = 0
+    if progress:
+        progress(done, surveyed.characters)
     for document in documents_of(corpus, surveyed):
         for piece in document.read():
             yield tokenizer.encode(piece)

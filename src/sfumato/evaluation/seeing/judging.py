@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
 
 from sfumato.data.scenes.description import Description, Group
 from sfumato.data.scenes.sprites import Pack
@@ -13,6 +16,19 @@ from sfumato.evaluation.seeing.looks import Look
 from sfumato.evaluation.seeing.sight import Found, Sight
 
 UNEXPLAINED = 0.05  # of a picture may be unlike anything known: soft edges, a little noise
+SAME = 0.4  # two of a kind that share so much of what they cover together are one that was seen twice
+
+
+class Judgement(NamedTuple):
+    """What is wrong with a picture: of what was asked for, and what is there besides."""
+
+    missed: tuple[str, ...]
+    besides: tuple[str, ...]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """All of it; empty when the picture is right."""
+        return self.missed + self.besides
 
 
 @dataclass
@@ -41,7 +57,7 @@ def asked_looks(description: Description) -> list[Look]:
     return [Look(group.concept, group.colour, group.upside_down) for group in description.groups]
 
 
-def faults(sight: Sight, description: Description, pack: Pack) -> list[str]:
+def judged(sight: Sight, description: Description, pack: Pack) -> Judgement:
     """What is wrong with a picture.
 
     Args:
@@ -50,24 +66,40 @@ def faults(sight: Sight, description: Description, pack: Pack) -> list[str]:
         pack: The sprites that both speak of.
 
     Returns:
-        Such as "asked for 3 apples, found 2", "the cat is red, not blue", "a dog that was not asked for", "the car is
-        right of the cat, not left of it", "the background is green, not white". Empty when all is right.
+        Missed are such as "asked for 3 apples, found 2", "the cat is red, not blue", "the car is right of the cat, not
+        left of it", "the background is green, not white"; besides, "a dog that was not asked for".
     """
-    groups, strangers = _matched(sight.things, description, pack)
-    told = [
+    groups, strangers = _matched(_distinct(sight.things), description, pack)
+    missed = [
         *_counts(groups),
-        *(f"{_named(pack, thing)} that was not asked for" for thing in strangers),
         *(fault for match in groups for fault in _looks(match)),
         *(fault for match in groups for fault in missized(match, groups)),
         *(fault for match in groups for fault in misplaced(match)),
     ]
     if description.relation and all(match.things for match in groups[:2]):
-        told += unrelated(description, groups[0], groups[1], sight.things, pack)
+        missed += unrelated(description, groups[0], groups[1], sight.things, pack)
     if sight.background != description.background:
-        told.append(f"the background is {sight.background}, not {description.background}")
+        missed.append(f"the background is {sight.background}, not {description.background}")
+    besides = [f"{_named(pack, thing)} that was not asked for" for thing in strangers]
     if sight.unexplained > UNEXPLAINED:
-        told.append(f"{sight.unexplained:.0%} of the picture is nothing that is known")
-    return told
+        besides.append(f"{sight.unexplained:.0%} of the picture is nothing that is known")
+    return Judgement(tuple(missed), tuple(besides))
+
+
+def _distinct(things: Sequence[Found]) -> list[Found]:
+    """The things, each once: a blurred one may be explained by two of its kind that lie on each other."""
+    kept: list[Found] = []
+    for thing in sorted(things, key=lambda thing: -thing.quality):
+        kin = [other for other in kept if other.look.concept == thing.look.concept]
+        if all(_shared(thing, other) < SAME for other in kin):
+            kept.append(thing)
+    return [thing for thing in things if thing in kept]
+
+
+def _shared(thing: Found, other: Found) -> float:
+    """Intersection over union of what they cover."""
+    both, either = torch.minimum(thing.cover, other.cover), torch.maximum(thing.cover, other.cover)
+    return float(both.sum() / either.sum().clamp(min=1e-6))
 
 
 def _matched(things: Sequence[Found], description: Description, pack: Pack) -> tuple[list[Matched], list[Found]]:

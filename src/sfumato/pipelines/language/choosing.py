@@ -86,20 +86,22 @@ def choose(
         noise: uniform numbers in [0, 1), float64, from each row's own generator; not needed at temperature 0.
         seen: the tokens that are in the text, for the penalty of repetition.
     """
-    by = sampling.repetition_penalty
-    scores, slack = _penalised(logits, by, seen), ROUNDING * logits.float().abs().amax(1, keepdim=True)
+    by, raw = sampling.repetition_penalty, logits.float()
+    slack = ROUNDING * torch.maximum(raw.amax(1, keepdim=True), -raw.amin(1, keepdim=True))
+    scores = _penalised(raw, by, seen)
     if seen is not None:
         slack = slack * max(by, 1 / by)
     if sampling.temperature == 0 or noise is None:
-        return Choice(scores.argmax(1), _lead(scores) > 2 * slack[:, 0])
+        return _won(scores, slack)
     scores, slack = scores / sampling.temperature, slack / sampling.temperature
     race = scores - (-torch.log1p(-noise)).log()  # the logarithm of an exponential variable
     if not sampling.cuts:
-        return Choice(race.argmax(1), _lead(race) > 2 * slack[:, 0])
+        return _won(race, slack)
     floors = _floors(scores, sampling, slack)
     exact, perhaps = (race.masked_fill(scores < floor, -torch.inf) for floor in (floors.exact, floors.perhaps))
-    surely = scores.gather(1, perhaps.argmax(1, keepdim=True)) > floors.surely
-    return Choice(exact.argmax(1), surely[:, 0] & (_lead(perhaps) > 2 * slack[:, 0]))
+    winner = _won(perhaps, slack)
+    surely = scores.gather(1, winner.tokens[:, None]) > floors.surely
+    return Choice(exact.argmax(1), surely[:, 0] & winner.sure)
 
 
 def chances(
@@ -123,12 +125,14 @@ def _penalised(logits: Float[Tensor, "b v"], by: float, seen: Bool[Tensor, "b v"
     return torch.where(seen, torch.where(scores > 0, scores / by, scores * by), scores)
 
 
-def _lead(race: Float[Tensor, "b v"]) -> Float[Tensor, " b"]:
-    """By how much the first beats the second."""
+def _won(race: Float[Tensor, "b v"], slack: Float[Tensor, "b 1"]) -> Choice:
+    """The first of a race, and whether it leads by more than rounding could change."""
     best = race.max(1, keepdim=True)
+    tokens = best.indices[:, 0]
     if race.shape[1] == 1:
-        return torch.full_like(best.values[:, 0], torch.inf)
-    return (best.values - race.scatter(1, best.indices, -torch.inf).amax(1, keepdim=True))[:, 0]
+        return Choice(tokens, torch.ones_like(tokens, dtype=torch.bool))
+    second = race.scatter(1, best.indices, -torch.inf).amax(1, keepdim=True)
+    return Choice(tokens, (best.values - second > 2 * slack)[:, 0])
 
 
 def _floors(scores: Float[Tensor, "b v"], sampling: Sampling, slack: Float[Tensor, "b 1"]) -> _Floors:

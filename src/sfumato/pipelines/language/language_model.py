@@ -12,10 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.checkpoints.language import language_folder, load_language_model, save_language_model
+from sfumato.data.text.learned import Learned
 from sfumato.data.text.tokens import TextTokenizer
 from sfumato.devices import choose_device, usual_dtype
 from sfumato.errors import CheckpointError, DataError, PromptError
 from sfumato.networks.gpt import GPT
+from sfumato.pipelines.finding import find, is_embedded
 from sfumato.pipelines.language.choosing import Sampling
 from sfumato.pipelines.language.constraints import Owed
 from sfumato.pipelines.language.writing import Piece, Row, write
@@ -54,6 +56,7 @@ class LanguageModel:
         network: in evaluation mode, on its device.
         tokenizer: whose tokens it was trained on.
         texts_a_pass: how many texts are written together.
+        learned: the texts that it learned from, where that is known.
 
     Raises:
         CheckpointError: the tokenizer has more tokens than the network.
@@ -69,35 +72,46 @@ class LanguageModel:
         (8, 'limit')
     """
 
-    def __init__(self, network: GPT, tokenizer: TextTokenizer, texts_a_pass: int = 16) -> None:
+    def __init__(
+        self, network: GPT, tokenizer: TextTokenizer, texts_a_pass: int = 16, learned: Learned = Learned()
+    ) -> None:
         if tokenizer.vocab_size > network.config.vocab_size:
             raise CheckpointError(
                 f"The tokenizer has {tokenizer.vocab_size} tokens and the language model {network.config.vocab_size}: "
                 "they do not belong together."
             )
         self.network, self.tokenizer, self.texts_a_pass = network, tokenizer, texts_a_pass
+        self.learned = learned
         self.ends = _ends(network, tokenizer)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto", dtype: torch.dtype | None = None) -> LanguageModel:
+    def load(
+        cls, folder: str | Path | None = None, device: str = "auto", dtype: torch.dtype | None = None
+    ) -> LanguageModel:
         """Read a model folder that has a `language_model`, or a GPT-2 or Llama as transformers saves it.
 
         Args:
-            folder: of the model.
+            folder: of the model, or the name of an embedded one; the default when None.
             device: auto, cpu, cuda, ...
             dtype: of the weights; by default as suits the device.
 
         Raises:
             CheckpointError: a file is missing, broken or not supported; the message names it.
         """
-        where, path = choose_device(device), Path(folder)
+        where, path = choose_device(device), find(folder) if is_embedded(folder) else Path(str(folder))
         network = load_language_model(path, dtype or usual_dtype(where), str(where))
-        return cls(network, TextTokenizer.load(language_folder(path)))
+        place = language_folder(path)
+        return cls(network, TextTokenizer.load(place), learned=Learned.load(place))
 
     def save(self, folder: str | Path) -> None:
         """Write a folder that `load` and transformers open: configuration, weights, tokenizer."""
         save_language_model(Path(folder), self.network)
         self.tokenizer.save(Path(folder))
+        self.learned.save(Path(folder))
+
+    def knows(self, text: str) -> bool:
+        """Whether it learned from just this text; False too where that is not known."""
+        return self.tokenizer.encode(text) in self.learned
 
     def write(
         self,

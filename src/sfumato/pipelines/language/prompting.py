@@ -22,6 +22,7 @@ FEWEST = 4  # texts that are drawn together
 FULL = 0.5  # how probable the end is after a prompt that is complete
 
 AGAIN = "they were there before"
+LEARNED = "the writer learned from them (--known takes them all the same)"
 NOTHING = "they add nothing"
 OTHER_WORD = "they make the last word another one"
 SIGNS = "they have brackets or words that weigh or divide a prompt"
@@ -90,6 +91,7 @@ def imagine(
     hearing: Hearing = Hearing(),
     sampling: Sampling = Sampling(),
     besides: Collection[str] = (),
+    new: bool = True,
 ) -> Imagined:
     """New prompts in the style of the texts that a language model learned from.
 
@@ -104,6 +106,7 @@ def imagine(
         hearing: what the model for pictures can follow.
         sampling: how tokens are chosen.
         besides: prompts that are not wanted again.
+        new: whether those that the writer learned from are passed over.
 
     Raises:
         PromptError: no text in many was a prompt, the model knows no end, or a word cannot be written.
@@ -115,7 +118,8 @@ def imagine(
     known = set(besides)
     for text in drawn(writer, seed, must=must, sampling=sampling, together=count):
         prompt = str(text).strip()
-        why = _unended(text) or hearing.fault(prompt) or _unsaid(prompt, prompt) or (AGAIN if prompt in known else None)
+        why = _unended(text) or hearing.fault(prompt) or _unsaid(prompt, prompt)
+        why = why or (AGAIN if prompt in known else LEARNED if new and writer.knows(prompt) else None)
         if why:
             refused.append(Refused(prompt, why))
         else:

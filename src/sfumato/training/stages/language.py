@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sfumato.checkpoints.folder import save_part
 from sfumato.checkpoints.language import PART
+from sfumato.data.text.learned import Learned
 from sfumato.data.text.store import Tokens, sequences
 from sfumato.errors import DataError
 from sfumato.networks.gpt import GPT
@@ -86,6 +87,7 @@ def build(workshop: TextWorkshop, recipe: Recipe) -> Stage:
     def finish() -> dict[str, Any]:
         save_part(workshop.folder, PART, network, workshop.weights)
         tokenizer.save(workshop.folder / PART)
+        Learned.of(learned, tokenizer.end_id, plan.block).save(workshop.folder / PART)
         return {name: round(value, 4) for name, value in measure(None).items()}
 
     return Stage(objective, batch, preview, finish, Evaluation(plan.evaluate_every, measure))
