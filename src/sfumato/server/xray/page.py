@@ -30,6 +30,7 @@ def page(
     *,
     against: Trace | None = None,
     near: Sequence[Neighbour] = (),
+    scheme: str = "",
 ) -> str:
     """One HTML document that needs nothing else: not the network, nor the model.
 
@@ -39,11 +40,13 @@ def page(
         effects: what single words of it do.
         against: of another prompt, shown side by side.
         near: training pictures like it, the nearest first.
+        scheme: "light" or "dark", for a page around it that has a switch; else what the person prefers.
     """
     prompt = shortened(trace.request.prompt)
     name = f"“{prompt}”" if against is None else "Two prompts, side by side"
     told = sections(trace, others, effects, against=against, near=near)
-    return framed(f"{prompt}: X-ray", name, "How this picture emerged", headline(trace), [told], style(), script())
+    how = "How this picture emerged"
+    return framed(f"{prompt}: X-ray", name, how, headline(trace), [told], style(), script(), scheme)
 
 
 def sections(

@@ -24,16 +24,15 @@ NOTE = (
 )
 
 
-def text_page(trace: TextTrace, facts: Sequence[str] = ()) -> str:
-    """One HTML document about a text; `facts` are told below the title."""
+def text_page(trace: TextTrace, facts: Sequence[str] = (), scheme: str = "") -> str:
+    """One HTML document about a text; `facts` are told below the title, and `scheme` is as for a picture's page."""
     steps = trace.steps[:MOST_TOKENS]
     bits = [-math.log2(max(step.chosen.probability, 1e-30)) for step in steps]
     counted = [f"{len(trace.steps)} tokens", f"{sum(bits) / max(1, len(bits)):.2f} bits a token"]
     title = shortened(trace.text.prompt) or "A text"
     name, told = f"“{title}”", [text_sections(trace)]
-    return framed(
-        f"{title}: X-ray", name, "How this text was written", [*facts, *counted], told, style(), text_script()
-    )
+    how, script = "How this text was written", text_script()
+    return framed(f"{title}: X-ray", name, how, [*facts, *counted], told, style(), script, scheme)
 
 
 def text_sections(trace: TextTrace) -> str:
