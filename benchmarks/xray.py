@@ -47,6 +47,7 @@ from sfumato.pipelines.trace import HOWS, Trace
 
 SIDE = 64  # at which scenes are composed and looked at
 LEAST = 20  # pixels of a mask that is measured
+LOOKED_AT = 40  # digits by which the maps were chosen, as they were by scenes of the seed 77
 CHANGED = 0.15  # of colours in [-1, 1]: more than the edge of a thing's shadow
 
 
@@ -133,7 +134,7 @@ def made_pictures(pipeline: Pipeline, stream: Scenes, eye: Eye, count: int) -> I
 def noised_digits(count: int, strength: float) -> Iterator[Case]:
     """Held-out digits."""
     pipeline = Pipeline.load("digits", device="cpu")
-    for number, entry in enumerate(digits("test")[:count]):
+    for number, entry in enumerate(digits("test")[LOOKED_AT : LOOKED_AT + count]):
         drawing = entry.picture.draw(pipeline.base_size)
         picture = Image.fromarray(drawing.transpose(1, 2, 0))
         name = entry.label
@@ -216,7 +217,7 @@ def main() -> None:
     arguments.add_argument("--removed", type=int, default=40)
     arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--strength", type=float, default=0.7)
-    arguments.add_argument("--seed", type=int, default=77)
+    arguments.add_argument("--seed", type=int, default=5)
     given = arguments.parse_args()
 
     if given.rounds:

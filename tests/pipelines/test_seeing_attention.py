@@ -84,6 +84,7 @@ def test_a_head_counts_as_much_as_it_tells_words_apart():
     assert blind == 0
     assert seeing_ > 0.1
     looks = Looks({1: {"layer": maps}})
+    assert looks.weights[1, "layer"][1] == 16 * seeing_
     weighed, plain = (looks.summed([0], (4, 4), weighed=weighed) for weighed in (True, False))
     assert weighed[0, 0] / weighed[3, 0] == pytest.approx(4, rel=0.01)
     assert plain[0, 0] / plain[3, 0] == pytest.approx(2.5, rel=0.01)

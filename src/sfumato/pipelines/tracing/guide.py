@@ -8,7 +8,7 @@ from PIL import Image
 
 from sfumato.pipelines.tracing.looks import Map, enlarged
 
-REACH = 0.1  # of the picture's longer edge; a window is twice as wide
+REACH = 0.13  # of the picture's longer edge; a window is twice as wide
 SMOOTHNESS = 1e-3  # epsilon of the paper: a variance of colours, in [0, 1], below which nothing is an edge
 SIDE = 64  # at which the windows are computed (He & Sun 2015)
 

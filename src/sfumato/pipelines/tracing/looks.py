@@ -36,8 +36,15 @@ class Looks:
 
     @cached_property
     def weights(self) -> dict[tuple[int, str], Float[np.ndarray, " groups"]]:
-        """How well each layer's groups of heads tell the words apart, by step and layer."""
-        return {(step, layer): telling_apart(maps) for step, of in self.maps.items() for layer, maps in of.items()}
+        """How much each layer's groups of heads tell of where a word is, by step and layer.
+
+        That is how far they tell the words apart, times the number of places that they know.
+        """
+        return {
+            (step, layer): telling_apart(maps) * maps[0, 0].size
+            for step, layers in self.maps.items()
+            for layer, maps in layers.items()
+        }
 
     def summed(
         self,
@@ -51,15 +58,15 @@ class Looks:
     ) -> Map | None:
         """One map of some words, (h, w) = `size`: those of all steps, layers and heads, or of one, each enlarged.
 
-        Plain sums are those of DAAM (Tang et al. 2023, section 3). Weighed, each group of heads counts as much as it
-        tells words apart, which most do not. None where nothing was seen.
+        Plain sums are those of DAAM (Tang et al. 2023, section 3); weighed ones count each group of heads by its
+        `weights`. None where nothing was seen.
         """
         sums: dict[tuple[int, ...], Map] = {}
         for key, maps in self._chosen(step, layer):
             by = self.weights[key] if weighed else np.ones(len(maps), np.float32)
             mine = slice(None) if group is None else slice(group, group + 1)
             of_words = maps[mine][:, list(words)].astype(np.float32).sum(1)
-            one = np.tensordot(by[mine] / max(float(by[mine].sum()), 1e-12) if group is not None else by, of_words, 1)
+            one = np.tensordot(by[mine], of_words, 1)
             sums[one.shape] = sums[one.shape] + one if one.shape in sums else one
         if not sums:
             return None
@@ -75,7 +82,7 @@ class Looks:
 
 
 def telling_apart(maps: Float16[np.ndarray, "groups words h w"]) -> Float[np.ndarray, " groups"]:
-    """How far a word's map lies from the mean of all words' maps, each map divided by its own mean: the mean square.
+    """How far a word's map lies from the mean of all words' maps, each divided by its own mean: the root mean square.
 
     A head that looks at every word in the same places, or everywhere, has nothing to say of where a word is. All have
     the same where there is only one word.
@@ -86,7 +93,7 @@ def telling_apart(maps: Float16[np.ndarray, "groups words h w"]) -> Float[np.nda
     if heard.sum() < 2:
         return np.ones(len(maps), np.float32)
     shares = exact[:, heard] / np.maximum(means[:, heard], 1e-8)
-    return np.square(shares - shares.mean(1, keepdims=True)).mean((1, 2, 3))
+    return np.sqrt(np.square(shares - shares.mean(1, keepdims=True)).mean((1, 2, 3)))
 
 
 def enlarged(one: Map, size: tuple[int, int]) -> Map:
