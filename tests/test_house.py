@@ -15,14 +15,15 @@ SOURCE = ROOT / "src" / "sfumato"
 
 # what each room may import besides itself; the cellar is open to all
 FLOORS = {
+    "pages": set(),
     "data": set(),
     "networks": set(),
     "diffusion": set(),
     "checkpoints": {"networks", "diffusion"},
     "pipelines": {"data", "networks", "diffusion", "checkpoints"},
     "training": {"data", "networks", "diffusion", "checkpoints", "pipelines"},
-    "evaluation": {"data", "networks", "diffusion", "checkpoints", "pipelines"},
-    "server": {"data", "networks", "diffusion", "checkpoints", "pipelines", "training", "evaluation"},
+    "evaluation": {"pages", "data", "networks", "diffusion", "checkpoints", "pipelines"},
+    "server": {"pages", "data", "networks", "diffusion", "checkpoints", "pipelines", "training", "evaluation"},
     "cli": {"data", "networks", "diffusion", "checkpoints", "pipelines", "training", "evaluation", "server"},
 }
 CELLAR = {"errors", "seeds", "devices", "progress", "__version__"}

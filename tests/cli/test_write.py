@@ -59,9 +59,17 @@ def test_settings_reach_the_model(folder):
     assert len(said("a", "-m", folder, "--tokens", 100, "--slide", "-q").stdout) == 102
 
 
+def test_a_page_of_what_might_have_come_is_written_beside_the_same_text(folder, tmp_path):
+    settings = ("Once", "-m", folder, "--tokens", 12, "--seed", 4)
+    page = tmp_path / "text.html"
+    assert said(*settings, "--xray", page).stdout == said(*settings).stdout
+    assert "12 tokens" in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "why"),
     [
+        (["a", "--model", "FOLDER", "-n", "2", "--xray", "page.html"], PromptError, "--xray is of one text"),
         (["Once", "--model", "digits"], CheckpointError, "Train one: sfumato train TEXT --recipe gpt"),
         (["Zoo", "--model", "FOLDER"], DataError, r"'Z' \(U\+005A\), number 1 of the text"),
         (["a", "--model", "FOLDER", "--tokens", "90"], PromptError, "1 tokens and 90 more .* reads at most 64"),

@@ -1,4 +1,6 @@
-"""A light server for each test: as an application, or behind a socket for clients that are programs of their own."""
+"""A light server for each test, as an application or behind a socket, and a real browser where there is one."""
+
+import shutil
 
 import pytest
 from starlette.testclient import TestClient
@@ -31,3 +33,27 @@ def address(app):
     """Where the application listens."""
     with listening(app) as port:
         yield f"http://127.0.0.1:{port}"
+
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Chromium, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()

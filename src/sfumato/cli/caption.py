@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, warnings_told
+from sfumato.cli.asked import DeviceOption
+from sfumato.cli.generate import warnings_told
 
 
 def caption(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, warnings_told
+from sfumato.cli.asked import DeviceOption
+from sfumato.cli.generate import warnings_told
 
 if TYPE_CHECKING:
     from sfumato.evaluation.data_check.checking import Checked

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, ModelOption, WriterOption, warnings_told
+from sfumato.cli.asked import DeviceOption, ModelOption
+from sfumato.cli.generate import WriterOption, warnings_told
 
 
 def imagine(

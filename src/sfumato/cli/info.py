@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sfumato.cli.generate import DtypeOption, OffloadOption, TilesOption, sides
+from sfumato.cli.asked import DtypeOption, OffloadOption, TilesOption, sides
 
 
 def info(

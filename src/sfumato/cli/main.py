@@ -26,6 +26,7 @@ from sfumato.cli.tune_steps import tune_steps
 from sfumato.cli.upscale import upscale
 from sfumato.cli.vary import vary
 from sfumato.cli.write import write
+from sfumato.cli.xray import xray
 from sfumato.errors import SfumatoError
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers at once
 )
-MAKING = (generate, vary, strip, upscale, restore, replay, write, imagine, caption)
+MAKING = (generate, vary, strip, upscale, restore, replay, xray, write, imagine, caption)
 SERVING = (serve, studio)
 for command in (*MAKING, *SERVING, train, evaluate, report, tune_steps, export, info):
     app.command()(command)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, ModelOption, new_path
+from sfumato.cli.asked import DeviceOption, ModelOption
+from sfumato.cli.generate import new_path
 
 
 def replay(

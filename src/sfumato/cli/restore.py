@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, new_path
+from sfumato.cli.asked import DeviceOption
+from sfumato.cli.generate import new_path
 
 
 def restore(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli.generate import DeviceOption
+from sfumato.cli.asked import DeviceOption
 
 if TYPE_CHECKING:
     from sfumato.server.limits import Limits

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, ModelOption, follow, new_path, sides, slug, warnings_told
+from sfumato.cli.asked import DeviceOption, ModelOption, sides
+from sfumato.cli.generate import follow, new_path, slug, warnings_told
 
 FORMATS = (".png", ".gif")
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption
+from sfumato.cli.asked import DeviceOption
 from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, named_models
 
 

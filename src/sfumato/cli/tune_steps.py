@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption
+from sfumato.cli.asked import DeviceOption
 
 
 def tune_steps(

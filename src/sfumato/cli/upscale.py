@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, DtypeOption, ModelOption, new_path, warnings_told
+from sfumato.cli.asked import DeviceOption, DtypeOption, ModelOption
+from sfumato.cli.generate import new_path, warnings_told
 
 
 def upscale(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, ModelOption, follow, new_path, warnings_told
+from sfumato.cli.asked import DeviceOption, ModelOption
+from sfumato.cli.generate import follow, new_path, warnings_told
 
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli.generate import DeviceOption, warnings_told
+from sfumato.cli.asked import DeviceOption
+from sfumato.cli.generate import warnings_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sfumato.pipelines.language.language_model import LanguageModel
     from sfumato.pipelines.language.writing import Piece
 
 LanguageModelOption = Annotated[
@@ -36,12 +39,16 @@ def write(
     seed: Annotated[int | None, typer.Option(help="Of the first text; the next ones have seed + 1, ...")] = None,
     slide: Annotated[bool, typer.Option("--slide", help="Write on beyond what the model reads at a time.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Print one text after the other, as they come.")] = False,
+    xray: Annotated[
+        Path | None, typer.Option(help="Also write a page that tells what might have come at each token, of one text.")
+    ] = None,
     device: DeviceOption = "auto",
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; else as suits the device.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the texts.")] = False,
 ) -> None:
     """Write texts that go on from a prompt, with a language model."""
     from sfumato.devices import choose_dtype
+    from sfumato.errors import PromptError
     from sfumato.pipelines.language.choosing import Sampling
     from sfumato.pipelines.language.language_model import LanguageModel
 
@@ -52,6 +59,11 @@ def write(
         writer.texts_a_pass = 1
     asked = writer.asked(prompt, number, seed)
     ends = [text.replace("\\n", "\n") for text in stop or ()]
+    if xray is not None:
+        if number > 1 or must or slide or stream:
+            raise PromptError("--xray is of one text, and does not go with --number, --must, --slide and --stream.")
+        _traced(writer, prompt, xray, tokens=tokens, sampling=sampling, stop=ends, seed=asked[0][1])
+        return
     began, written = time.monotonic(), 0
     pieces = writer.stream(asked, tokens=tokens, sampling=sampling, stop=ends, must=must or (), slide=slide)
     for text, count in _streamed(prompt, pieces) if stream else _whole(prompt, number, pieces):
@@ -62,6 +74,18 @@ def write(
         rate = written / seconds if seconds else 0.0
         told = f"{number} text(s), {written} tokens in {seconds:.1f} s ({rate:.0f} a second), seed {asked[0][1]}"
         print(told, file=sys.stderr)
+
+
+def _traced(writer: LanguageModel, prompt: str, page: Path, **settings: Any) -> None:
+    """Print a text and write its page."""
+    from sfumato.checkpoints.files import write_text
+    from sfumato.pipelines.language.tracing import trace_text
+    from sfumato.server.xray.writing import text_page
+
+    trace = trace_text(writer, prompt, **settings)
+    print(trace.text)
+    write_text(page, text_page(trace, facts=[f"seed {trace.text.seed}"]))
+    print(page, file=sys.stderr)
 
 
 def _whole(prompt: str, number: int, pieces: Iterator[Piece]) -> Iterator[tuple[str, int]]:

@@ -21,5 +21,13 @@ def nearest_distances(
     return torch.cat(distances) / a.shape[1] ** 0.5, torch.cat(which)
 
 
+def all_distances(
+    pictures: Float[Tensor, "n 3 h w"], training: Float[Tensor, "m 3 h2 w2"], size: int = 32
+) -> Float[Tensor, "n m"]:
+    """The distance of each picture to each training picture, measured in the same way."""
+    a, b = _rows(pictures, size), _rows(training, size)
+    return torch.cdist(a, b) / a.shape[1] ** 0.5
+
+
 def _rows(pictures: Tensor, size: int) -> Float[Tensor, "n p"]:
     return F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=True, align_corners=False).flatten(1)

@@ -12,8 +12,8 @@ from sfumato.data.entries import Entry
 from sfumato.data.pictures import PictureError
 from sfumato.evaluation.data_check.findings import KINDS, Finding
 from sfumato.evaluation.data_check.looking import opened
-from sfumato.evaluation.report.frame import framed
-from sfumato.evaluation.report.marks import data_uri, section, table
+from sfumato.pages.frame import framed
+from sfumato.pages.marks import data_uri, section, table
 
 SIDE = 128  # pixels of a picture in the page, at most
 LONGEST = 300  # characters of a caption

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sfumato.checkpoints.files import write_text
 from sfumato.evaluation.report.card import Card
-from sfumato.evaluation.report.frame import framed
 from sfumato.evaluation.report.sections import ORDER
+from sfumato.pages.frame import framed
 
 HEADLINE = ("licence", "parameters", "way")  # facts that stand below the title
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sfumato.evaluation.measures import MEASURES
 from sfumato.evaluation.report.card import Card
-from sfumato.evaluation.report.marks import bar, figure, is_number, number, section, table
-from sfumato.evaluation.report.plots import curves
+from sfumato.pages.marks import bar, figure, is_number, number, section, table
+from sfumato.pages.plots import curves
 
 PRIVATE = ("model", "folder", "file")  # the title says the first; the others are places on one's own disk
 GOOD = {"lower": "↓", "higher": "↑", "like real": "="}  # which way

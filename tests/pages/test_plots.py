@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from sfumato.evaluation.report.plots import HEIGHT, MOST_POINTS, WIDTH, curves, thinned
-from sfumato.evaluation.report.scales import Axis, axis, is_wide, short
+from sfumato.pages.plots import HEIGHT, MOST_POINTS, WIDTH, curves, thinned
+from sfumato.pages.scales import Axis, axis, is_wide, short
 
 
 def places(drawing):
@@ -64,6 +64,17 @@ def test_drawings_are_well_formed_and_hold_no_markup_of_others():
     assert "<script>" in root.get("aria-label")
     assert [text.text for text in root.iter("text")][-2:] == ["<script>", "once"]
     assert len(list(root.iter("circle"))) == 1
+
+
+def test_a_mark_stands_at_the_left_end_and_knows_both():
+    drawing = curves("levels", {"sigma": [(1, 4.0), (20, 1.0)]}, marked=True)
+    (mark,) = re.findall(r'<line class="now" ([^/]*)/>', drawing)
+    told = dict(re.findall(r'([\w-]+)="([^"]*)"', mark))
+    (line,) = places(drawing)
+    assert (told["data-from"], told["data-to"]) == ("1", "20")
+    assert float(told["x1"]) == float(told["x2"]) == line[0][0]
+    assert float(told["data-width"]) == pytest.approx(line[-1][0] - line[0][0])
+    assert 'class="now"' not in curves("levels", {"sigma": [(1, 4.0), (20, 1.0)]})
 
 
 def test_no_points_make_no_drawing():

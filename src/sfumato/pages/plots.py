@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from sfumato.evaluation.report.scales import Axis, axis, is_wide, short
+from sfumato.pages.scales import Axis, axis, is_wide, short
 
 WIDTH, HEIGHT = 440, 250  # in units of the drawing: letters of 12 can be read on a phone
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 30, 34
@@ -16,10 +16,12 @@ COLOURS = 6  # that the page's style knows, as .line-1 and so on
 Curve = Sequence[tuple[float, float]]
 
 
-def curves(name: str, series: Mapping[str, Curve], x_label: str = "step") -> str:
+def curves(name: str, series: Mapping[str, Curve], x_label: str = "step", *, marked: bool = False) -> str:
     """Several curves over one axis, as an inline SVG; logarithmic upwards where values need that.
 
-    `series` are points (x, y) in the order of x, by name; empty ones are left out. Empty text if none is left.
+    `series` are points (x, y) in the order of x, by name; empty ones are left out. Empty text if none is left. With
+    `marked` there is an upright line of the class "now" at the left end, which a program may move: its `data-from` and
+    `data-to` are the x of both ends, its `data-width` how far apart they are in the drawing.
     """
     shown = {label: thinned(points) for label, points in series.items() if points}
     if not shown:
@@ -32,6 +34,7 @@ def curves(name: str, series: Mapping[str, Curve], x_label: str = "step") -> str
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{name} over {x_label}s: {ends}")}">',
         _frame(across, up, told),
+        _mark(across) if marked else "",
         *(_line(points, across, up, number) for number, points in enumerate(shown.values())),
         _legend(list(shown)),
         "</svg>",
@@ -61,6 +64,11 @@ def _frame(across: Axis, up: Axis, x_label: str) -> str:
         parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{short(tick)}</text>')
     parts.append(f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_label)}</text>')
     return "\n".join(parts)
+
+
+def _mark(across: Axis) -> str:
+    ends = f'data-from="{across.low:g}" data-to="{across.high:g}" data-width="{across.end - across.start:g}"'
+    return f'<line class="now" x1="{LEFT}" y1="{TOP - 4}" x2="{LEFT}" y2="{HEIGHT - BOTTOM}" {ends}/>'
 
 
 def _line(points: Curve, across: Axis, up: Axis, number: int) -> str:
