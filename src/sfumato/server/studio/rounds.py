@@ -103,7 +103,8 @@ class Round(ui.element):
                     await self._show_kept(job)
         except SfumatoError as error:
             self._told.set_text(str(error))
-        self._jobs[place] = await asyncio.to_thread(self._studio.store.job, job.id) or job
+        left = await asyncio.to_thread(self._studio.store.job, job.id)
+        self._jobs[place] = left or job
         await self._show_kept(job)
 
     async def _show_kept(self, job: Job) -> None:
