@@ -231,8 +231,10 @@ def main() -> None:
         covered("noised scenes", noised_scenes(pipeline, stream, given.scenes, given.strength))
     if given.made or given.removed:
         eye = Eye(stream.pack, SIDE)
-        covered("made pictures", made_pictures(pipeline, stream, eye, given.made))
-        removed(pipeline, stream, eye, given.removed)
+        if given.made:
+            covered("made pictures", made_pictures(pipeline, stream, eye, given.made))
+        if given.removed:
+            removed(pipeline, stream, eye, given.removed)
 
 
 if __name__ == "__main__":
