@@ -92,8 +92,8 @@ def words_of(model: Model, prompt: str, reading: Reading) -> tuple[Word, ...]:
             start = plain.find(word.text, begin)
             begin = start + len(word.text) if start >= 0 else begin
             start = max(start, 0)
-            span = {"start": start, "end": start + len(word.text)}
-            found.append(replace(word, **span, tokens=tuple(token.token for token in mine)))
+            tokens = tuple(token.token for token in mine)
+            found.append(replace(word, start=start, end=start + len(word.text), tokens=tokens))
     return tuple(found)
 
 
