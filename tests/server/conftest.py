@@ -46,7 +46,7 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     """Chromium, driven by Playwright."""
     playwright = pytest.importorskip("playwright.sync_api")

@@ -147,11 +147,9 @@ def test_boxes_are_drawn_moved_said_and_removed(stroll, engine):
         )
         a_button(person, "Make").click()
         await person.should_see("Box 1 has no words", retries=LONG)
-        for element, words in zip(
-            [one for one in person.find(kind=ui.input).elements if "to be in box" in one.props.get("aria-label", "")],
-            ("a red cat", "a blue moon"),
-            strict=True,
-        ):
+        inputs = {one.props.get("aria-label", ""): one for one in person.find(kind=ui.input).elements}
+        asked = [inputs[label] for label in sorted(inputs) if "to be in box" in label]
+        for element, words in zip(asked, ("a red cat", "a blue moon"), strict=True):
             with person:
                 element.value = words
         await said(person, "at night")

@@ -60,6 +60,7 @@ def furnish(studio: Studio) -> None:
     """Define the pages and what they load, without an application around them."""
     Storage.path = studio.folder / BROWSERS
     Storage.path.mkdir(parents=True, exist_ok=True)
+    pages.config.quasar_config["loadingBar"]["skipHijack"] = True  # pages tell themselves what goes on, in words
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=3600)
     for place in ROUTES:
         place.attach(studio)
