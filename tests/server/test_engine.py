@@ -274,7 +274,7 @@ def test_when_there_is_room_again_is_told_from_the_measured_speed():
         ({"prompt": " AND ".join(["a"] * 17)}, "17 branches"),
         ({"width": 4096, "height": 4096}, "more than the 4194304"),
         ({"spacing": "/etc/steps.json"}, "spacing names a file"),
-        ({"seed": 2**63 - 1, "count": 2}, "seeds"),
+        ({"seed": 2**63 - 1, "count": 2}, "seed is"),
     ],
 )
 def test_what_goes_beyond_the_limits_is_refused(asked, message):
