@@ -17,6 +17,7 @@ import typer
 from sfumato.cli import hints
 
 if TYPE_CHECKING:
+    from sfumato.pipelines.marks.writing import Marks
     from sfumato.pipelines.request import Request
     from sfumato.pipelines.text_to_image import Pipeline, Result
     from sfumato.progress import Progress
@@ -110,15 +111,20 @@ def generate(
     dtype: DtypeOption = None,
     tiles: TilesOption = "auto",
     offload: OffloadOption = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Keep the prompt out of the files and their names.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
 ) -> None:
     """Make pictures from a prompt; each PNG carries its recipe."""
     from sfumato.data.pictures import grid as sheet
     from sfumato.devices import choose_dtype
     from sfumato.pipelines.keepsake import save_picture
+    from sfumato.pipelines.marks.writing import Marks
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.progress import Progress
 
+    marks, name = Marks(private), "picture" if private else _slug(prompt)
     width, height = sides(size)
     with warnings_told():
         pipeline = Pipeline.load(
@@ -167,14 +173,14 @@ def generate(
     with Progress(quiet) as progress, warnings_told():
         for first in range(0, number, TOGETHER):
             some = requests[first : first + TOGETHER]
-            paths = [new_path(out, f"{_slug(prompt)}-{request.seed}") for request in some]
-            result = _follow(pipeline, some, paths if previews else [], progress)
-            result.save(paths)
+            paths = [new_path(out, f"{name}-{request.seed}") for request in some]
+            result = _follow(pipeline, some, paths if previews else [], progress, marks)
+            result.save(paths, marks)
             print(*paths, sep="\n", flush=True)
             made += result.pictures if grid else []
         if grid:
-            file = new_path(out, f"{_slug(prompt)}-grid-{requests[0].seed}")
-            save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number})
+            file = new_path(out, f"{name}-grid-{requests[0].seed}")
+            save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number}, marks)
             print(file)
         seconds = time.monotonic() - began
         progress.say(f"{number} picture(s) in {seconds:.1f} s, seed {requests[0].seed}")
@@ -208,7 +214,9 @@ def warnings_told() -> Iterator[None]:
                 print(f"Warning: {warning.message}", file=sys.stderr)
 
 
-def _follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], progress: Progress) -> Result:
+def _follow(
+    pipeline: Pipeline, requests: list[Request], previews: list[Path], progress: Progress, marks: Marks
+) -> Result:
     """Run to the end, showing progress and saving previews."""
     from sfumato.pipelines.keepsake import save_picture
     from sfumato.pipelines.text_to_image import Result
@@ -225,7 +233,7 @@ def _follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], p
         if previews:
             for path, recipe, picture in zip(previews, recipes, step.pictures(), strict=True):
                 name = f"{path.stem}-{step.stage}-{step.step:03}.png"
-                save_picture(picture, path.with_name(name), {**recipe, "preview": name})
+                save_picture(picture, path.with_name(name), {**recipe, "preview": name}, marks)
     return Result(step.pictures(), recipes)
 
 

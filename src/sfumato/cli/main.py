@@ -20,6 +20,7 @@ from sfumato.cli.report import report
 from sfumato.cli.restore import restore
 from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
+from sfumato.cli.verify import verify
 from sfumato.cli.write import write
 from sfumato.errors import SfumatoError
 
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help answers at once
 )
 MAKING = (generate, write, imagine, caption, restore, replay)
-for command in (*MAKING, train, evaluate, report, tune_steps, export, info):
+for command in (*MAKING, train, evaluate, report, tune_steps, export, info, verify):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

@@ -26,6 +26,7 @@ def replay(
     from sfumato.pipelines.finding import find
     from sfumato.pipelines.keepsake import read_recipe
     from sfumato.pipelines.loading import given_again
+    from sfumato.pipelines.marks.recipes import PRIVATE
     from sfumato.pipelines.model import require_fingerprint
     from sfumato.pipelines.text_to_image import Pipeline
 
@@ -34,6 +35,8 @@ def replay(
         size, before = saved.size, saved.convert("RGB").tobytes()
     if "grid_of" in recipe or "preview" in recipe:
         raise PromptError(f"{picture} is a sheet or a preview; replay one of the finished pictures.")
+    if PRIVATE in recipe:
+        raise PromptError(f"{picture} was made in private: its words were kept out, so it cannot be made again.")
     if "restored" in recipe:
         raise PromptError(f"{picture} was restored from another picture; `sfumato restore` makes it again from that.")
     name, request = model or recipe.get("model"), recipe.get("request")

@@ -1,0 +1,89 @@
+"""The one place where pictures become files: encoded, with their recipe, and marked as made by a machine."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image, PngImagePlugin
+
+from sfumato import __version__
+from sfumato.errors import PromptError
+from sfumato.pipelines.marks.recipes import KEY, without_words
+from sfumato.pipelines.marks.sources import source_of
+from sfumato.pipelines.marks.xmp import packet
+
+FORMATS = ("png", "jpeg", "webp")
+SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+QUALITY = 95  # of JPEG and WebP, where nothing else is asked for
+SOFTWARE = f"sfumato {__version__}"
+MOST_IN_JPEG = 60_000  # characters of a recipe; a segment holds 65,502 bytes of XMP
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a picture says of itself besides that a machine made it, which it always says.
+
+    Attributes:
+        private: leave all texts out of the recipe; the picture cannot be made again from it.
+    """
+
+    private: bool = False
+
+
+PLAIN = Marks()
+
+
+def written(
+    picture: Image.Image,
+    recipe: Mapping[str, Any],
+    format: str = "png",
+    marks: Marks = PLAIN,
+    quality: int | None = None,
+) -> bytes:
+    """A picture as a file that says it was made by a machine, and how.
+
+    Args:
+        picture: of any mode that the format takes, else it becomes RGB.
+        recipe: as JSON values. A JPEG, whose metadata are short, goes without one above 60,000 characters.
+        format: a name in `FORMATS`.
+        marks: what else it says of itself.
+        quality: 1 to 100, of JPEG and WebP.
+
+    Returns:
+        The file. The same picture, recipe and marks give the same bytes, unless it is signed.
+
+    Raises:
+        PromptError: the format is not known.
+    """
+    if format not in FORMATS:
+        raise PromptError(f"Pictures are written as {', '.join(FORMATS)}, not {format!r:.50}.")
+    told = without_words(recipe) if marks.private else dict(recipe)
+    return _encoded(picture, told, format, QUALITY if quality is None else quality)
+
+
+def format_of(suffix: str) -> str:
+    """The format that a file's suffix names: PNG unless it says JPEG or WebP."""
+    return SUFFIXES.get(suffix.lower(), "png")
+
+
+def _encoded(picture: Image.Image, recipe: Mapping[str, Any], format: str, quality: int) -> bytes:
+    file, source = io.BytesIO(), source_of(recipe)
+    if format == "png":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_text("Software", SOFTWARE)
+        chunks.add_itxt("XML:com.adobe.xmp", packet(source, SOFTWARE).decode())
+        chunks.add_itxt(KEY, json.dumps(recipe, ensure_ascii=False))
+        picture.save(file, format="PNG", pnginfo=chunks)
+        return file.getvalue()
+    text = json.dumps(recipe)
+    kept = None if format == "jpeg" and len(text) > MOST_IN_JPEG else text
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = SOFTWARE
+    picture.convert("RGB").save(
+        file, format=format.upper(), quality=quality, exif=exif, xmp=packet(source, SOFTWARE, kept)
+    )
+    return file.getvalue()
