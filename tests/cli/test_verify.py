@@ -4,10 +4,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from marked_pictures import photograph_like
 from sfumato.cli.main import app
 from sfumato.errors import PromptError
 from sfumato.pipelines.finding import find
 from sfumato.pipelines.keepsake import save_picture
+from sfumato.pipelines.marks.watermark import Watermark
 from sfumato.pipelines.marks.writing import Marks
 from sfumato.pipelines.model import fingerprint
 
@@ -59,3 +61,45 @@ def test_a_recipe_from_anywhere_fetches_nothing_and_steers_no_terminal(tmp_path,
     assert told.exit_code == 0
     assert "cannot be made again" in told.output
     assert "\x1b" not in told.output
+
+
+def test_a_watermark_of_a_secret_key_is_read_with_its_file(tmp_path):
+    (tmp_path / "secret").write_text("mine\n")
+    save_picture(photograph_like(64), tmp_path / "p.png", {}, Marks(watermark=Watermark(42, "mine")))
+    assert "watermark 0000002a" in verify(tmp_path / "p.png", "--watermark-key", tmp_path / "secret").output
+    assert "watermark 0" not in verify(tmp_path / "p.png").output
+
+
+def test_a_made_picture_has_the_marks_that_were_asked_for_and_is_made_again(tmp_path):
+    asked = ["generate", "a seven", "--model", "digits", "--steps", "2", "--seed", "3", "--out", str(tmp_path), "-q"]
+    made = CliRunner().invoke(app, [*asked, "--watermark", "2a"])
+    assert made.exit_code == 0, made.output
+    told = verify(tmp_path / "a-seven-3.png")
+    assert told.exit_code == 0
+    assert "watermark 0000002a" in told.output
+    assert "its model is here" in told.output
+    again = CliRunner().invoke(app, ["replay", str(tmp_path / "a-seven-3.png")])
+    assert "the same pixels" in again.output
+    private = CliRunner().invoke(app, [*asked, "--private", "--previews"])
+    assert private.exit_code == 0, private.output
+    names = [path.name for path in tmp_path.iterdir() if path.name.startswith("picture")]
+    assert "picture-3.png" in names
+    assert len(names) > 1
+    assert all(b"a seven" not in (tmp_path / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--watermark", "red"], "hex digits"),
+        (["--watermark", "123456789"], "hex digits"),
+        (["--watermark-key", "x"], "does nothing"),
+        (["--sign", "x"], "go together"),
+        (["--sign", "none.pem", "--key", "none.pem"], "cannot be read"),
+    ],
+)
+def test_marks_that_cannot_be_made_are_refused_before_any_picture_is(tmp_path, asked, said):
+    refused = CliRunner().invoke(app, ["generate", "7", "--model", "digits", "--out", str(tmp_path), *asked])
+    assert isinstance(refused.exception, PromptError)
+    assert said in str(refused.exception)
+    assert not list(tmp_path.iterdir())

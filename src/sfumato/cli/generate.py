@@ -9,12 +9,15 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli import hints
+from sfumato.cli.marks import KeyOption, PrivateOption, SignOption, WatermarkKeyOption, WatermarkOption
+from sfumato.cli.marks import marks as chosen_marks
 
 if TYPE_CHECKING:
     from sfumato.pipelines.marks.writing import Marks
@@ -111,20 +114,22 @@ def generate(
     dtype: DtypeOption = None,
     tiles: TilesOption = "auto",
     offload: OffloadOption = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="Keep the prompt out of the files and their names.")
-    ] = False,
+    private: PrivateOption = False,
+    watermark: WatermarkOption = None,
+    watermark_key: WatermarkKeyOption = None,
+    sign: SignOption = None,
+    key: KeyOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
 ) -> None:
     """Make pictures from a prompt; each PNG carries its recipe."""
     from sfumato.data.pictures import grid as sheet
     from sfumato.devices import choose_dtype
     from sfumato.pipelines.keepsake import save_picture
-    from sfumato.pipelines.marks.writing import Marks
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.progress import Progress
 
-    marks, name = Marks(private), "picture" if private else _slug(prompt)
+    marks = chosen_marks(private, watermark, watermark_key, sign, key)
+    name = "picture" if private else _slug(prompt)
     width, height = sides(size)
     with warnings_told():
         pipeline = Pipeline.load(
@@ -222,7 +227,7 @@ def _follow(
     from sfumato.pipelines.text_to_image import Result
 
     recipes = [pipeline.recipe(request) for request in requests]
-    stage = ""
+    stage, plain = "", replace(marks, watermark=None)  # which is for finished pictures
     for step in pipeline.run(requests):
         if step.stage == "done":
             break
@@ -233,7 +238,7 @@ def _follow(
         if previews:
             for path, recipe, picture in zip(previews, recipes, step.pictures(), strict=True):
                 name = f"{path.stem}-{step.stage}-{step.step:03}.png"
-                save_picture(picture, path.with_name(name), {**recipe, "preview": name}, marks)
+                save_picture(picture, path.with_name(name), {**recipe, "preview": name}, plain)
     return Result(step.pictures(), recipes)
 
 

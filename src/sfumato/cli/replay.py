@@ -27,6 +27,8 @@ def replay(
     from sfumato.pipelines.keepsake import read_recipe
     from sfumato.pipelines.loading import given_again
     from sfumato.pipelines.marks.recipes import PRIVATE
+    from sfumato.pipelines.marks.watermark import watermarked
+    from sfumato.pipelines.marks.writing import Marks, watermark_of
     from sfumato.pipelines.model import require_fingerprint
     from sfumato.pipelines.text_to_image import Pipeline
 
@@ -51,9 +53,11 @@ def replay(
         warnings.simplefilter("ignore")  # they were given when the picture was first made
         result = Pipeline.load(name, device, choose_dtype(precision), **beside).replay(recipe)
     path = out or new_path(picture.parent, f"{picture.stem}-again")
-    result.save([path])
+    hidden = watermark_of(recipe)
+    result.save([path], Marks(watermark=hidden))
     print(path)
-    if before != result.pictures[0].tobytes():
+    again = watermarked(result.pictures[0], hidden) if hidden else result.pictures[0]
+    if before != again.tobytes():
         print("other pixels: another device or version rounds in another way")
         raise typer.Exit(1)
     print("the same pixels")

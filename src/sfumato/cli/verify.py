@@ -8,10 +8,17 @@ from typing import Annotated
 import typer
 
 from sfumato.cli.generate import ModelOption
+from sfumato.cli.marks import secret
 
 
 def verify(
     picture: Annotated[Path, typer.Argument(help="A picture from anywhere.")],
+    trust: Annotated[
+        Path | None, typer.Option(help="Certificates in PEM, of the authorities whose signers you trust.")
+    ] = None,
+    watermark_key: Annotated[
+        str | None, typer.Option(help="A file with the secret of the watermark, else everybody's.")
+    ] = None,
     model: ModelOption = None,
 ) -> None:
     """Look for the marks of generated pictures; exit code 0 when there are some, 1 for none, 2 when they do not hold.
@@ -19,10 +26,11 @@ def verify(
     Nothing is fetched from the network.
     """
     from sfumato.pipelines.given import read
+    from sfumato.pipelines.marks.credentials import pem
     from sfumato.pipelines.marks.verifying import replayable
     from sfumato.pipelines.marks.verifying import verify as look
 
-    verdict = look(read(picture))
+    verdict = look(read(picture), secret(watermark_key), pem(trust) if trust else "")
     for mark in verdict.marks:
         print(f"marked as AI-generated: {mark}")
     for note in verdict.notes:

@@ -13,7 +13,7 @@ KEY = "sfumato"  # of the text chunk
 LARGEST_RECIPE = 2**20  # characters
 PRIVATE = "private"  # in a recipe whose words were kept out
 
-STAYS = ("sfumato_version", "model_fingerprint", "dtype", "grid_of")
+STAYS = ("sfumato_version", "model_fingerprint", "dtype", "grid_of", "watermark")
 SETTINGS = (
     *("seed", "num_inference_steps", "guidance_scale", "solver", "eta", "width", "height", "upsampler_steps"),
     *("guidance", "guidance_rescale", "clip_skip", "tiles", "pull"),

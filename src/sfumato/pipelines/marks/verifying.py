@@ -13,9 +13,12 @@ from sfumato.data.pictures import FORMATS, PictureError, open_picture
 from sfumato.errors import PromptError, SfumatoError
 from sfumato.pipelines.finding import find
 from sfumato.pipelines.loading import given_again
+from sfumato.pipelines.marks.credentials import MEDIA_TYPES, credentials_in, may_have_credentials
 from sfumato.pipelines.marks.reading import Metadata, metadata_of
 from sfumato.pipelines.marks.recipes import PRIVATE, parsed
 from sfumato.pipelines.marks.sources import GENERATED, term
+from sfumato.pipelines.marks.watermark import PUBLIC, find_watermark
+from sfumato.pipelines.marks.writing import watermark_of
 from sfumato.pipelines.model import require_fingerprint
 
 SHOWN = 100  # characters of a text from a file, in messages
@@ -47,19 +50,25 @@ class Verdict:
         return 2 if self.faults else 0 if self.marks else 1
 
 
-def verify(content: bytes) -> Verdict:
-    """Look for every mark in a picture's bytes, from anywhere: whatever they are, this answers."""
+def verify(content: bytes, key: str = PUBLIC, trusted: str = "") -> Verdict:
+    """Look for every mark in a picture's bytes, from anywhere: whatever they are, this answers.
+
+    Args:
+        content: the file.
+        key: of the watermark.
+        trusted: certificates in PEM, of the authorities whose signers are trusted.
+    """
     try:
         picture = open_picture(content)
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             opened.load()
-            size, metadata = opened.size, metadata_of(opened)
+            size, format, metadata = opened.size, str(opened.format).lower(), metadata_of(opened)
     except PictureError as error:
         return Verdict(faults=(f"this is no whole picture: {error}",))
     except Exception as error:  # Pillow raises nearly every kind of exception on broken metadata
         return Verdict(faults=(f"its metadata cannot be read: {shown(str(error))}",))
-    del picture
-    return _of_metadata(metadata) + _of_recipe(metadata, size)
+    told = _of_metadata(metadata) + _of_recipe(metadata, size)
+    return told + _of_pixels(picture, key, told.recipe or {}) + _of_credentials(content, format, trusted)
 
 
 def replayable(recipe: Mapping[str, Any], model: str | None = None) -> str:
@@ -117,3 +126,33 @@ def _of_recipe(metadata: Metadata, size: tuple[int, int]) -> Verdict:
     same = all(side in (None, pixels) for side, pixels in sides)
     faults = () if same or not whole else ("the recipe is of a picture of another size",)
     return Verdict(marks=("recipe of sfumato",), faults=faults, recipe=recipe)
+
+
+def _of_pixels(picture: Image.Image, key: str, recipe: Mapping[str, Any]) -> Verdict:
+    found, told = find_watermark(picture, key), watermark_of(recipe)
+    if found is None:
+        return Verdict(notes=("the recipe tells of a watermark, but none is found",) if told else ())
+    marks = (f"watermark {found.payload:08x}",)
+    if told is not None and told.payload != found.payload:
+        return Verdict(marks, faults=(f"the recipe tells of another watermark, {told.payload:08x}",))
+    return Verdict(marks)
+
+
+def _of_credentials(content: bytes, format: str, trusted: str) -> Verdict:
+    if format not in MEDIA_TYPES or not may_have_credentials(content):
+        return Verdict()
+    try:
+        found = credentials_in(content, format, trusted)
+    except PromptError as error:
+        return Verdict(notes=(f"it may carry content credentials, which were not looked at: {error}",))
+    if found is None:
+        return Verdict()
+    if found.state == "invalid":
+        return Verdict(faults=(f"its content credentials are invalid: {shown(', '.join(found.problems))}",))
+    if found.state == "elsewhere":
+        return Verdict(notes=("its content credentials lie elsewhere; they were not fetched",))
+    signer = f"content credentials, whole, by {shown(found.signer)}, who is {found.state}"
+    generated = [source for source in map(term, found.sources) if source in GENERATED]
+    if not generated:
+        return Verdict(notes=(signer,))
+    return Verdict(marks=(f"{signer}: {generated[0]}",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from sfumato import __version__
 from sfumato.errors import PromptError
+from sfumato.pipelines.marks.credentials import Signer, signed
 from sfumato.pipelines.marks.recipes import KEY, without_words
 from sfumato.pipelines.marks.sources import source_of
+from sfumato.pipelines.marks.watermark import PUBLIC, Watermark, watermarked
 from sfumato.pipelines.marks.xmp import packet
 
 FORMATS = ("png", "jpeg", "webp")
@@ -29,9 +32,13 @@ class Marks:
 
     Attributes:
         private: leave all texts out of the recipe; the picture cannot be made again from it.
+        watermark: what to hide in the pixels.
+        signer: who signs content credentials.
     """
 
     private: bool = False
+    watermark: Watermark | None = None
+    signer: Signer | None = None
 
 
 PLAIN = Marks()
@@ -57,12 +64,22 @@ def written(
         The file. The same picture, recipe and marks give the same bytes, unless it is signed.
 
     Raises:
-        PromptError: the format is not known.
+        PromptError: the format is not known, or the picture cannot be signed.
     """
     if format not in FORMATS:
         raise PromptError(f"Pictures are written as {', '.join(FORMATS)}, not {format!r:.50}.")
     told = without_words(recipe) if marks.private else dict(recipe)
-    return _encoded(picture, told, format, QUALITY if quality is None else quality)
+    if marks.watermark:
+        picture = watermarked(picture, marks.watermark)
+        told["watermark"] = f"{marks.watermark.payload:08x}" if marks.watermark.key == PUBLIC else "of a secret key"
+    content = _encoded(picture, told, format, QUALITY if quality is None else quality)
+    return signed(content, format, source_of(told), marks.signer) if marks.signer else content
+
+
+def watermark_of(recipe: Mapping[str, Any]) -> Watermark | None:
+    """The watermark that a recipe tells of, or None; those of secret keys are not told."""
+    told = recipe.get("watermark")
+    return Watermark(int(told, 16)) if isinstance(told, str) and re.fullmatch("[0-9a-f]{8}", told) else None
 
 
 def format_of(suffix: str) -> str:
