@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from sfumato.data.pictures import SUFFIXES, fit, open_picture
+from sfumato.data.pictures import SUFFIXES, open_picture
 from sfumato.pipelines.marks.watermark import Watermark, find_watermark, psnr, watermarked
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     kinds = {"photo": photo, "drawing": drawing}
     if given.pictures:
         files = sorted(path for path in given.pictures.rglob("*") if path.suffix.lower() in SUFFIXES)[: given.count]
-        kinds["yours"] = lambda side, seed: fit(open_picture(files[seed % len(files)]), side)
+        kinds["yours"] = lambda side, seed: open_picture(files[seed % len(files)]).resize((side, side))
     print("| side | kind | least PSNR, dB |", " | ".join(CHANGES), "|")
     print("|" + " --- |" * (3 + len(CHANGES)))
     wrong = looked = 0

@@ -17,7 +17,7 @@ from sfumato.pipelines.marks.credentials import MEDIA_TYPES, credentials_in, may
 from sfumato.pipelines.marks.reading import Metadata, metadata_of
 from sfumato.pipelines.marks.recipes import PRIVATE, parsed
 from sfumato.pipelines.marks.sources import GENERATED, term
-from sfumato.pipelines.marks.watermark import PUBLIC, find_watermark
+from sfumato.pipelines.marks.watermark import PUBLIC, Found, find_watermark
 from sfumato.pipelines.marks.writing import watermark_of
 from sfumato.pipelines.model import require_fingerprint
 
@@ -59,7 +59,7 @@ def verify(content: bytes, key: str = PUBLIC, trusted: str = "") -> Verdict:
         trusted: certificates in PEM, of the authorities whose signers are trusted.
     """
     try:
-        picture = open_picture(content)
+        hidden = find_watermark(open_picture(content), key)  # whose pixels are let go before it is opened again
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             opened.load()
             size, format, metadata = opened.size, str(opened.format).lower(), metadata_of(opened)
@@ -68,7 +68,7 @@ def verify(content: bytes, key: str = PUBLIC, trusted: str = "") -> Verdict:
     except Exception as error:  # Pillow raises nearly every kind of exception on broken metadata
         return Verdict(faults=(f"its metadata cannot be read: {shown(str(error))}",))
     told = _of_metadata(metadata) + _of_recipe(metadata, size)
-    return told + _of_pixels(picture, key, told.recipe or {}) + _of_credentials(content, format, trusted)
+    return told + _of_pixels(hidden, told.recipe or {}) + _of_credentials(content, format, trusted)
 
 
 def replayable(recipe: Mapping[str, Any], model: str | None = None) -> str:
@@ -128,8 +128,8 @@ def _of_recipe(metadata: Metadata, size: tuple[int, int]) -> Verdict:
     return Verdict(marks=("recipe of sfumato",), faults=faults, recipe=recipe)
 
 
-def _of_pixels(picture: Image.Image, key: str, recipe: Mapping[str, Any]) -> Verdict:
-    found, told = find_watermark(picture, key), watermark_of(recipe)
+def _of_pixels(found: Found | None, recipe: Mapping[str, Any]) -> Verdict:
+    told = watermark_of(recipe)
     if found is None:
         return Verdict(notes=("the recipe tells of a watermark, but none is found",) if told else ())
     marks = (f"watermark {found.payload:08x}",)
