@@ -12,7 +12,15 @@ from marked_pictures import drawing, photograph_like
 from sfumato.errors import PromptError
 from sfumato.pipelines.marks.codewords import FALSE_ALARM, code_of, threshold
 from sfumato.pipelines.marks.verifying import verify
-from sfumato.pipelines.marks.watermark import LEAST_PSNR, MarkWarning, Watermark, find_watermark, psnr, watermarked
+from sfumato.pipelines.marks.watermark import (
+    LEAST_PSNR,
+    SCALES,
+    MarkWarning,
+    Watermark,
+    find_watermark,
+    psnr,
+    watermarked,
+)
 from sfumato.pipelines.marks.writing import Marks, watermark_of, written
 
 MARK = Watermark(0xDEADBEEF)
@@ -92,7 +100,7 @@ def test_the_agreement_of_chance_is_no_wider_than_the_threshold_assumes():
     chance = [code_of(f"key {number}", 566).signs(number) @ seen / np.linalg.norm(seen) for number in range(400)]
     assert abs(np.mean(chance)) < 0.2
     assert np.std(chance) < 1.1
-    assert 2**32 * 46 * math.exp(-(threshold(46) ** 2) / 2) == pytest.approx(FALSE_ALARM)
+    assert 2**32 * len(SCALES) * math.exp(-(threshold(len(SCALES)) ** 2) / 2) == pytest.approx(FALSE_ALARM)
 
 
 def test_a_code_is_the_same_for_ever():

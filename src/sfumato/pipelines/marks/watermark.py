@@ -22,9 +22,10 @@ PUBLIC = "sfumato"  # the key with which anybody can read the mark
 SMALLEST = 64  # pixels a side that can be marked
 BAND = 20  # half waves a side, and as many from top to bottom
 LOWEST = 4  # of the two together; what is slower is seen
-STEPS = (0.26, 0.41)  # of the lattice, in grey levels; pictures from `FINE` pixels on have the small one
-FINE = 128
-SCALES = tuple(step * 1.02**power for step in STEPS for power in range(-11, 12))  # contrast may have changed by a fifth
+STEPS = {256: 0.14, 128: 0.22, SMALLEST: 0.41}  # of the lattice, in grey levels, for sides from these on
+SCALES = tuple(
+    step * 1.02**power for step in STEPS.values() for power in range(-11, 12)
+)  # contrast may have changed by a fifth
 LEAST_PSNR = 40.0  # dB
 ROUNDS = 8  # in which what rounding and clipping undid is done again
 LARGEST_READ = 1024  # pixels a side; larger pictures are read smaller
@@ -73,7 +74,7 @@ def watermarked(picture: Image.Image, watermark: Watermark) -> Image.Image:
         warnings.warn(MarkWarning(f"A side below {SMALLEST} pixels is too short for a watermark."), stacklevel=2)
         return picture
     before = np.asarray(picture.convert("RGB"), np.float32)
-    step = STEPS[0] if min(picture.size) >= FINE else STEPS[1]
+    step = next(step for side, step in STEPS.items() if min(picture.size) >= side)
     seen = _coefficients(before @ LIGHTNESS)
     code = code_of(watermark.key, seen.size)
     place = code.dither + (1 - code.signs(watermark.payload)) / 4
