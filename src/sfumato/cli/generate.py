@@ -9,14 +9,18 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli.asked import Asked, asking
+from sfumato.cli.marks import KeyOption, PrivateOption, SignOption, WatermarkKeyOption, WatermarkOption
+from sfumato.cli.marks import marks as chosen_marks
 
 if TYPE_CHECKING:
+    from sfumato.pipelines.marks.writing import Marks
     from sfumato.pipelines.request import Request
     from sfumato.pipelines.text_to_image import Pipeline, Result
     from sfumato.progress import Progress
@@ -40,6 +44,11 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("pictures"),
     grid: Annotated[bool, typer.Option("--grid", help="Also save all of them on one sheet.")] = False,
     previews: Annotated[bool, typer.Option("--previews", help="Also save every step of the way.")] = False,
+    private: PrivateOption = False,
+    watermark: WatermarkOption = None,
+    watermark_key: WatermarkKeyOption = None,
+    sign: SignOption = None,
+    key: KeyOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the files.")] = False,
 ) -> None:
     """Make pictures from a prompt; each PNG carries its recipe."""
@@ -47,6 +56,8 @@ def generate(
     from sfumato.pipelines.keepsake import save_picture
     from sfumato.progress import Progress
 
+    marks = chosen_marks(private, watermark, watermark_key, sign, key)
+    name = "picture" if private else slug(prompt)
     settings = asked.settings()
     with warnings_told():
         pipeline = asked.pipeline()
@@ -58,14 +69,14 @@ def generate(
     with Progress(quiet) as progress, warnings_told():
         for first in range(0, number, TOGETHER):
             some = requests[first : first + TOGETHER]
-            paths = [new_path(out, f"{slug(prompt)}-{_number(request)}") for request in some]
-            result = follow(pipeline, some, paths if previews else [], progress)
-            result.save(paths)
+            paths = [new_path(out, f"{name}-{_number(request)}") for request in some]
+            result = follow(pipeline, some, paths if previews else [], progress, marks)
+            result.save(paths, marks)
             print(*paths, sep="\n", flush=True)
             made += result.pictures if grid else []
         if grid:
-            file = new_path(out, f"{slug(prompt)}-grid-{requests[0].seed}")
-            save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number})
+            file = new_path(out, f"{name}-grid-{requests[0].seed}")
+            save_picture(sheet(made), file, {**pipeline.recipe(requests[0]), "grid_of": number}, marks)
             print(file)
         seconds = time.monotonic() - began
         progress.say(f"{number} picture(s) in {seconds:.1f} s, seed {requests[0].seed}")
@@ -99,13 +110,20 @@ def warnings_told() -> Iterator[None]:
                 print(f"Warning: {warning.message}", file=sys.stderr)
 
 
-def follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], progress: Progress) -> Result:
+def follow(
+    pipeline: Pipeline,
+    requests: list[Request],
+    previews: list[Path],
+    progress: Progress,
+    marks: Marks | None = None,
+) -> Result:
     """Run to the end, showing progress and saving previews."""
     from sfumato.pipelines.keepsake import save_picture
+    from sfumato.pipelines.marks.writing import PLAIN
     from sfumato.pipelines.text_to_image import Result
 
     recipes = [pipeline.recipe(request) for request in requests]
-    stage = ""
+    stage, plain = "", replace(marks, watermark=None) if marks else PLAIN  # a watermark is for finished pictures
     for step in pipeline.run(requests):
         if step.stage == "done":
             break
@@ -116,7 +134,7 @@ def follow(pipeline: Pipeline, requests: list[Request], previews: list[Path], pr
         if previews:
             for path, recipe, picture in zip(previews, recipes, step.pictures(), strict=True):
                 name = f"{path.stem}-{step.stage}-{step.step:03}.png"
-                save_picture(picture, path.with_name(name), {**recipe, "preview": name})
+                save_picture(picture, path.with_name(name), {**recipe, "preview": name}, plain)
     return Result(step.pictures(), recipes)
 
 

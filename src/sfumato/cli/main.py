@@ -25,6 +25,7 @@ from sfumato.cli.train import train
 from sfumato.cli.tune_steps import tune_steps
 from sfumato.cli.upscale import upscale
 from sfumato.cli.vary import vary
+from sfumato.cli.verify import verify
 from sfumato.cli.write import write
 from sfumato.cli.xray import xray
 from sfumato.errors import SfumatoError
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 MAKING = (generate, vary, strip, upscale, restore, replay, xray, write, imagine, caption)
 SERVING = (serve, studio)
-for command in (*MAKING, *SERVING, train, evaluate, report, tune_steps, export, info):
+for command in (*MAKING, *SERVING, train, evaluate, report, tune_steps, export, info, verify):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

@@ -27,6 +27,9 @@ def replay(
     from sfumato.pipelines.finding import find
     from sfumato.pipelines.keepsake import read_recipe, save_picture
     from sfumato.pipelines.loading import given_again
+    from sfumato.pipelines.marks.recipes import PRIVATE
+    from sfumato.pipelines.marks.watermark import watermarked
+    from sfumato.pipelines.marks.writing import Marks, watermark_of
     from sfumato.pipelines.model import require_fingerprint
     from sfumato.pipelines.replaying import remade
     from sfumato.pipelines.text_to_image import Pipeline
@@ -36,6 +39,8 @@ def replay(
         size, before = saved.size, saved.convert("RGB").tobytes()
     if "grid_of" in recipe or "preview" in recipe:
         raise PromptError(f"{picture} is a sheet or a preview; replay one of the finished pictures.")
+    if PRIVATE in recipe:
+        raise PromptError(f"{picture} was made in private: its words were kept out, so it cannot be made again.")
     if "restored" in recipe:
         raise PromptError(f"{picture} was restored from another picture; `sfumato restore` makes it again from that.")
     name, request = model or recipe.get("model"), recipe.get("request", {})
@@ -51,9 +56,11 @@ def replay(
         warnings.simplefilter("ignore")  # they were given when the picture was first made
         again, told = remade(Pipeline.load(name, device, choose_dtype(precision), **beside), recipe)
     path = out or new_path(picture.parent, f"{picture.stem}-again")
-    save_picture(again, path, told)
+    hidden = watermark_of(recipe)
+    save_picture(again, path, told, Marks(watermark=hidden))
     print(path)
     same = again.crop((0, 0, *size)) if recipe.get("moving") else again  # the first of them
+    same = watermarked(same, hidden) if hidden else same
     if before != same.tobytes():
         print("other pixels: another device or version rounds in another way")
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato import __version__
-from sfumato.checkpoints.files import storage_errors, write, write_json
+from sfumato.checkpoints.files import storage_errors, write_json
 from sfumato.checkpoints.folder import load_lineage
 from sfumato.data.pictures import from_images, grid, open_picture, to_image
 from sfumato.errors import DataError
@@ -27,6 +27,7 @@ from sfumato.evaluation.measures import MEASURES
 from sfumato.evaluation.real import Real, real_pictures
 from sfumato.evaluation.there_and_back import Lossy, there_and_back
 from sfumato.pipelines.keepsake import save_picture
+from sfumato.pipelines.marks.sources import COMPOSITE, KEPT
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
 from sfumato.progress import Progress
@@ -210,4 +211,4 @@ def _save_sheet(folder: Path, real: Real) -> None:
         shown += [to_image(picture) for picture in real.pictures.store.batch(chosen)]
         shown += [open_picture(folder / PICTURES / f"{place:05}.png") for place in places]
     sheet = grid(shown, columns=COLUMNS)
-    write(folder / SHEET, lambda path: sheet.save(path, format="PNG"))
+    save_picture(sheet, folder / SHEET, {KEPT: COMPOSITE})

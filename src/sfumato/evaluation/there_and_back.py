@@ -16,6 +16,8 @@ from sfumato.data.pictures import to_image
 from sfumato.evaluation.real import Part
 from sfumato.evaluation.reconstruction import WINDOW, psnr, ssim
 from sfumato.pipelines.autoencoding import latents_of, pictures_of
+from sfumato.pipelines.keepsake import save_picture
+from sfumato.pipelines.marks.sources import COMPOSITE, KEPT
 from sfumato.pipelines.text_to_image import Pipeline
 
 MOST = 256  # pictures that tell how good an autoencoder is
@@ -61,4 +63,8 @@ def _of_side(pictures: Float[Tensor, "b 3 h w"], side: int) -> Float[Tensor, "b 
 def _keep(originals: Tensor, again: Tensor, folder: Path) -> None:
     for number, pair in enumerate(zip(originals, again, strict=True), 1):
         for name, picture in zip(("original", "again"), pair, strict=True):
-            write(folder / f"{number}-{name}.png", partial(to_image(picture).save, format="PNG"))
+            path = folder / f"{number}-{name}.png"
+            if name == "again":
+                save_picture(to_image(picture), path, {KEPT: COMPOSITE})
+            else:  # no machine made it
+                write(path, partial(to_image(picture).save, format="PNG"))

@@ -52,7 +52,7 @@ class Given:
             return cls(path, sha256)
         if not isinstance(picture, str | Path):
             raise PromptError(f"A picture is a file or a PIL image, not {picture!r:.100}.")
-        return cls._kept(str(Path(picture).absolute()), _read(Path(picture)))
+        return cls._kept(str(Path(picture).absolute()), read(Path(picture)))
 
     @classmethod
     def _kept(cls, path: str, content: bytes) -> Given:
@@ -66,7 +66,7 @@ class Given:
         if content is None:
             if not self.path:
                 raise PromptError("This recipe was made with a picture that was in no file; it cannot be made again.")
-            content = _read(Path(self.path))
+            content = read(Path(self.path))
             if hashlib.sha256(content).hexdigest() != self.sha256:
                 raise PromptError(f"{self.path} is not the picture that the recipe was made with; it has changed.")
         return content
@@ -103,7 +103,8 @@ class Given:
         return (self.pixels(width, height).mean(0, keepdim=True) >= 0).to(torch.float32)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """A file with a picture, of bounded size; PromptError when it cannot be read."""
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
             raise PromptError(f"{path} is no file with a picture.")

@@ -13,7 +13,8 @@ from PIL import Image
 from sfumato.checkpoints.files import write
 from sfumato.data.pictures import grid
 from sfumato.errors import PromptError
-from sfumato.pipelines.keepsake import chunks_of, save_picture
+from sfumato.pipelines.keepsake import save_picture
+from sfumato.pipelines.marks.writing import chunks_of
 from sfumato.pipelines.request import MIXTURES, MOST_PROMPTS, VARYING, Request
 
 if TYPE_CHECKING:

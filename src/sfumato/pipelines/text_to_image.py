@@ -31,6 +31,7 @@ from sfumato.pipelines.canvas import laid_over, size_of_canvas
 from sfumato.pipelines.hints import require_identified
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.loading import Beside, load_with, require_additions
+from sfumato.pipelines.marks.writing import PLAIN, Marks
 from sfumato.pipelines.memory.estimate import Estimate, estimate, without_memory
 from sfumato.pipelines.memory.offloading import Offloading, require_offload
 from sfumato.pipelines.memory.room import free, require_room
@@ -75,10 +76,10 @@ class Result:
     pictures: list[Image.Image]
     recipes: list[dict[str, Any]]
 
-    def save(self, paths: Sequence[str | Path]) -> None:
-        """Write each picture as a PNG that carries its recipe."""
+    def save(self, paths: Sequence[str | Path], marks: Marks = PLAIN) -> None:
+        """Write each picture with its recipe and `marks`: as a PNG, or JPEG or WebP where its name says so."""
         for picture, recipe, path in zip(self.pictures, self.recipes, paths, strict=True):
-            save_picture(picture, Path(path), recipe)
+            save_picture(picture, Path(path), recipe, marks)
 
 
 class Pipeline:

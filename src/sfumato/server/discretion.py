@@ -20,11 +20,6 @@ def discreet(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"prompt": ""} | {name: request[name] for name in NUMBERS if name in request}
 
 
-def discreet_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe of a picture without its words; it tells the model, and does not make the picture again."""
-    return {**recipe, "request": discreet(recipe.get("request") or {})}
-
-
 def searchable(request: Mapping[str, Any]) -> str:
     """The prompts of a request as they are searched."""
     mixed = [text for text, _ in request.get("mix") or ()]

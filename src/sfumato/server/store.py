@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfumato.errors import JobNotFound, PromptError, StoreError, StoreFull
-from sfumato.server.discretion import discreet, discreet_recipe, searchable, sought
+from sfumato.server.discretion import discreet, searchable, sought
 from sfumato.server.enclosures import Enclosures, enclosed
 from sfumato.server.files import Reserve, flush, writing
 from sfumato.server.job import FINISHED, TRANSITIONS, Job, is_id, new_id
@@ -161,12 +161,13 @@ class Store:
             StoreFull: there is no room; nothing was kept.
         """
         from sfumato.pipelines.keepsake import save_picture
+        from sfumato.pipelines.marks.writing import Marks
 
         job = self.job(id)
         if job is None or not 0 <= picture < job.count:
             raise JobNotFound(f"There is no job {id!r:.50} with a picture {picture}.")
-        told = discreet_recipe(recipe) if job.private else dict(recipe)
-        file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told))
+        marks, told = Marks(private=job.private), dict(recipe)
+        file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told, marks))
         if self.job(id) is None:  # forgotten meanwhile
             self._pictures.clear(id)
             raise JobNotFound(f"The job {id} was forgotten.")

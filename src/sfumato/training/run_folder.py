@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sfumato.checkpoints.files import read_json, storage_errors, write, write_json, write_text
+from sfumato.checkpoints.files import read_json, storage_errors, write_json, write_text
 from sfumato.errors import CheckpointError
+from sfumato.pipelines.keepsake import save_picture
 from sfumato.training.board import Board
 from sfumato.training.recipe import Run
 from sfumato.training.stage import Sample
@@ -113,7 +114,7 @@ class RunFolder:
         if isinstance(sample, str):
             write_text(self.path / f"{name}.txt", sample)
         else:
-            write(self.path / f"{name}.png", lambda path: sample.save(path, format="PNG"))
+            save_picture(sample, self.path / f"{name}.png", {})
 
 
 def _is_until(line: str, step: int) -> bool:
