@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli.generate import ModelOption
+from sfumato.cli.asked import ModelOption
 from sfumato.cli.marks import secret
 
 
