@@ -385,7 +385,7 @@ def test_a_private_job_is_made_after_a_restart_and_leaves_no_byte_of_its_words(t
         assert store.job(id) == job
         assert job.private
         recipe = read_recipe(store.path(id, 0))
-        assert (recipe["model"], recipe["request"]["seed"]) == ("digits", 0)
+        assert ("model" not in recipe, recipe["private"], recipe["request"]["seed"]) == (True, True, 0)
 
 
 def test_pruning_forgets_what_is_old_and_what_is_too_much(store, monkeypatch):

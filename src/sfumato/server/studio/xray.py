@@ -80,7 +80,8 @@ class Xray:
     async def begin(self, picture: str) -> None:
         """Take up the draft, or look into a picture of the history, named by `picture`."""
         if not picture:
-            self._prompt.value = str((await kept()).get("prompt") or "")
+            draft = str((await kept()).get("prompt") or "")
+            self._prompt.value = self._prompt.value or draft  # somebody may have begun to type meanwhile
             return
         found = await asyncio.to_thread(named, self._studio, self._owner, picture)
         if found is None:
