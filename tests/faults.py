@@ -204,7 +204,7 @@ def same(file, settings, number, pipeline):
     assert np.abs(np.asarray(Image.open(file), dtype=int) - alone).max() <= ROUNDING
     told = read_recipe(file)["request"]
     assert told["seed"] == own["seed"]
-    assert told["prompt"] == ("" if settings["private"] else own["prompt"])
+    assert told.get("prompt", "") == ("" if settings["private"] else own["prompt"])
 
 
 def run(folder, kills=2, jobs=6, filling=False):
