@@ -146,4 +146,4 @@ def test_the_switch_goes_before_the_system_and_is_remembered(tab):
     expect(tab.get_by_role("button", name="Colours: dark")).to_be_visible(timeout=PATIENCE)
     opened(tab)
     expect(tab.get_by_role("button", name="Colours: dark")).to_be_visible(timeout=PATIENCE)
-    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 20, 18)"
+    expect(tab.locator("body")).to_have_css("background-color", "rgb(21, 20, 18)", timeout=PATIENCE)

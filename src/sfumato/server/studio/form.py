@@ -139,14 +139,14 @@ class Form:
         self.trouble.set_text(trouble)
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Put back what this tab remembers; what no field can hold is left out."""
+        """Put back what this tab remembers into fields that are empty; what no field can hold is left out."""
         for name, made in self._all.items():
             value = kept.get(name)
             if isinstance(made, ui.number):
                 fits = isinstance(value, int | float)
             else:
                 fits = isinstance(value, str) and (made is not self.solver or value in made.options)
-            if fits:
+            if fits and made.value in (None, "", OWN):  # else somebody began to type before this was known
                 made.value = value
         if any(kept.get(name) for name in self._all if name not in ("prompt", "solver")):
             self._more.show(True)
