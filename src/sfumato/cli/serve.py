@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfumato.cli.asked import DeviceOption
+from sfumato.cli.marks import KeyOption, SignOption, WatermarkKeyOption, WatermarkOption, marks
 
 if TYPE_CHECKING:
+    from sfumato.pipelines.marks.writing import Marks
     from sfumato.server.limits import Limits
     from sfumato.server.settings import Settings
 
@@ -39,16 +41,30 @@ def serve(
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Keep no prompts: not in pictures, store or log.")] = False,
     log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the log.")] = False,
+    keep_days: Annotated[
+        float | None, typer.Option(help="Forget what was finished so many days ago, with its pictures; else never.")
+    ] = None,
+    keep_gb: Annotated[
+        float | None, typer.Option(help="Forget the oldest when all pictures take more than so many gigabytes.")
+    ] = None,
+    watermark: WatermarkOption = None,
+    watermark_key: WatermarkKeyOption = None,
+    sign: SignOption = None,
+    key: KeyOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Offer models over HTTP: OpenAI's interface, A1111's, and jobs. Ctrl-C ends it when what runs is done."""
     from sfumato.server.settings import Settings
 
-    settings = Settings(store, host, port, key_file, tuple(each.lower() for each in name or ()), log_prompts, private)
+    names = tuple(each.lower() for each in name or ())
+    settings = Settings(
+        *(store, host, port, key_file, names, log_prompts, private), keep_days=keep_days, keep_gb=keep_gb
+    )
     if new_key is not None or revoke_key is not None:
         _keys(settings, new_key, revoke_key)
         return
-    _run(settings, named_models(model or [USUAL_MODEL]), _limits(limit or []), device)
+    told = marks(False, watermark, watermark_key, sign, key)
+    _run(settings, named_models(model or [USUAL_MODEL]), _limits(limit or []), told, device)
 
 
 def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
@@ -102,7 +118,7 @@ def _limits(given: list[str]) -> Limits:
     return Limits(**numbers)
 
 
-def _run(settings: Settings, offered: dict[str, str], limits: Limits, device: str) -> None:
+def _run(settings: Settings, offered: dict[str, str], limits: Limits, told: Marks, device: str) -> None:
     from sfumato.errors import RecipeError
 
     try:
@@ -116,7 +132,7 @@ def _run(settings: Settings, offered: dict[str, str], limits: Limits, device: st
     from sfumato.server.store import Store
 
     log_to(sys.stderr)
-    with Store(settings.store) as store:
+    with Store(settings.store, told) as store:
         app = create_app(Engine(Models(offered, device), store, limits), settings)
         listen(app, settings)
     print(f"Jobs and pictures are in {settings.store.resolve()}.", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli.asked import DeviceOption
+from sfumato.cli.marks import KeyOption, SignOption, WatermarkKeyOption, WatermarkOption, marks
 from sfumato.cli.serve import STORE, USUAL_MODEL, ModelsOption, named_models
 
 
@@ -25,6 +26,10 @@ def studio(
     training: Annotated[
         bool, typer.Option("--training", help="Let people with keys train; without keys all may.")
     ] = False,
+    watermark: WatermarkOption = None,
+    watermark_key: WatermarkKeyOption = None,
+    sign: SignOption = None,
+    key: KeyOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Open the studio: make pictures, change them, look inside, train. Ctrl-C ends it; what was made is kept."""
@@ -45,7 +50,8 @@ def studio(
 
     settings = Settings(store, port=port, data=tuple(data or ()), training=training)
     models = Models(named_models(model or [USUAL_MODEL]), device)
-    with Store(settings.store) as kept:
+    told = marks(False, watermark, watermark_key, sign, key)
+    with Store(settings.store, told) as kept:
         engine = Engine(models, kept, Limits())
         app = create_app(engine, settings)
         attach(app, engine, settings)

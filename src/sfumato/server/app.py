@@ -47,6 +47,7 @@ ROUTERS = (
     health.router,
     docs_page.router,
 )
+BETWEEN_TIDYINGS = 600.0  # seconds
 ABOUT = "Pictures from words: by OpenAI's interface, by that of A1111, and by our own, /jobs."
 
 
@@ -102,14 +103,15 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     serving: Serving = app.state.serving
     serving.engine.start()
-    loading = asyncio.create_task(_load(serving))
+    tasks = [asyncio.create_task(work) for work in (_load(serving), _tidy(serving))]
     try:
         yield
     finally:
         serving.leaving.set()
-        loading.cancel()
-        with suppress(asyncio.CancelledError):
-            await loading
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await asyncio.to_thread(serving.engine.stop)
 
 
@@ -122,6 +124,20 @@ async def _load(serving: Serving) -> None:
         serving.log.write("ready", model=models.default)
     except Exception as error:
         serving.log.defect(error, model=models.default)
+
+
+async def _tidy(serving: Serving) -> None:
+    """Forget old jobs now and then, where the settings say so."""
+    settings = serving.settings
+    days, most = settings.keep_days, settings.keep_gb
+    limits = (None if days is None else days * 86_400, None if most is None else round(most * 1e9))
+    while limits != (None, None):
+        try:
+            if forgotten := await asyncio.to_thread(serving.engine.store.prune, *limits):
+                serving.log.write("forgot", jobs=forgotten)
+        except SfumatoError as error:
+            serving.log.defect(error)
+        await asyncio.sleep(BETWEEN_TIDYINGS)
 
 
 async def _answer(http: Request, error: Exception) -> JSONResponse:

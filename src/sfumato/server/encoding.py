@@ -7,18 +7,19 @@ from pathlib import Path
 from PIL import Image
 
 from sfumato.pipelines.keepsake import read_recipe
-from sfumato.pipelines.marks.writing import written
+from sfumato.pipelines.marks.credentials import Signer
+from sfumato.pipelines.marks.writing import Marks, written
 
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 """Formats of pictures that are sent, with their media types."""
 
 
-def encoded(path: Path, format: str = "png", quality: int | None = None) -> bytes:
-    """A picture of the store in a format of `FORMATS`, with its recipe."""
+def encoded(path: Path, format: str = "png", quality: int | None = None, signer: Signer | None = None) -> bytes:
+    """A picture of the store in a format of `FORMATS`, with its recipe; in another format it is signed anew."""
     if format == "png":
         return path.read_bytes()
     with Image.open(path, formats=["PNG"]) as picture:
-        return written(picture.convert("RGB"), read_recipe(path), format, quality=_whole(quality))
+        return written(picture.convert("RGB"), read_recipe(path), format, Marks(signer=signer), _whole(quality))
 
 
 def encode(picture: Image.Image, format: str = "png", quality: int | None = None) -> bytes:

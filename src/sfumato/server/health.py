@@ -73,4 +73,5 @@ def linked(
     path = here.engine.store.path(id, number)
     if path is None:
         raise Refusal(404, "There is no such picture.", code="picture_not_found")
-    return Response(encoded(path, format), media_type=FORMATS[format])
+    content = encoded(path, format, signer=here.engine.store.signer)
+    return Response(content, media_type=FORMATS[format])

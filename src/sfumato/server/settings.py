@@ -26,6 +26,9 @@ class Settings:
         wait: seconds that a call which answers with the picture itself waits for it.
         patience: seconds that a client may take for the next piece of what it sends or reads.
         link_life: seconds that the address of a picture holds without a key.
+        keep_days: after which finished jobs and their pictures are forgotten; None: never.
+        keep_gb: that all pictures together may take, in billions of bytes, before the oldest jobs are forgotten; None:
+            as many as there is room for.
         data: folders within which the studio lets a person choose what to train on; the home and the current one if
             none are named.
         training: whether people with keys may train in the studio; without keys whoever sees it may.
@@ -44,6 +47,8 @@ class Settings:
     wait: float = 600.0
     patience: float = 30.0
     link_life: float = 3600.0
+    keep_days: float | None = None
+    keep_gb: float | None = None
     data: tuple[Path, ...] = ()
     training: bool = False
 
@@ -54,6 +59,9 @@ class Settings:
         for name in ("wait", "patience", "link_life"):
             if not getattr(self, name) > 0:
                 raise RecipeError(f"{name} is a number of seconds above 0, not {getattr(self, name)}.")
+        for name in ("keep_days", "keep_gb"):
+            if not (getattr(self, name) is None or getattr(self, name) >= 0):
+                raise RecipeError(f"{name} is a number from 0, not {getattr(self, name)}.")
 
     @property
     def keys(self) -> Path:

@@ -24,6 +24,8 @@ from sfumato.server.shelf import Shelf
 if TYPE_CHECKING:
     from PIL import Image
 
+    from sfumato.pipelines.marks.credentials import Signer
+    from sfumato.pipelines.marks.writing import Marks
     from sfumato.pipelines.request import Request
 
 MOST_LISTED = 500  # jobs in one answer
@@ -40,14 +42,19 @@ class Store:
     begin with or look at; `lock`, held by the process that owns the folder, whichever way that ends; `reserve`, from
     which jobs come to an end and are forgotten when the disk is full.
 
+    Args:
+        folder: made if need be.
+        marks: what every picture says of itself; those of private jobs keep their words to themselves besides.
+
     Raises:
         StoreError: another process has the folder.
         StoreDamaged: its database is damaged or of a later version; nothing was changed.
         StoreFull: there is no room to begin with.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, marks: Marks | None = None) -> None:
         self.folder = Path(folder).absolute()
+        self._marks = marks
         workbench, pictures, given = (self.folder / name for name in ("partial", "pictures", "given"))
         with writing(self.folder):
             for folder in (self.folder, workbench, pictures, given):
@@ -67,6 +74,11 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
+
+    @property
+    def signer(self) -> Signer | None:
+        """Who signs the pictures, also those that leave in another format than that of the store."""
+        return self._marks.signer if self._marks else None
 
     def add(self, owner: str, model: str, request: Request, count: int = 1, private: bool = False) -> Job:
         """Accept a job; when this returns, it survives a kill and a power cut. Pictures given are copied in.
@@ -166,7 +178,7 @@ class Store:
         job = self.job(id)
         if job is None or not 0 <= picture < job.count:
             raise JobNotFound(f"There is no job {id!r:.50} with a picture {picture}.")
-        marks, told = Marks(private=job.private), dict(recipe)
+        marks, told = replace(self._marks or Marks(), private=job.private), dict(recipe)
         file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told, marks))
         if self.job(id) is None:  # forgotten meanwhile
             self._pictures.clear(id)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from certificates import certificates
 from sfumato.errors import PromptError
 from sfumato.pipelines.keepsake import read_recipe
 from sfumato.pipelines.marks.credentials import Signer, credentials_in
@@ -19,6 +20,11 @@ from sfumato.pipelines.marks.writing import FORMATS, Marks, written
 pytest.importorskip("c2pa")
 PICTURE = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
 RECIPE = {"model": "digits", "request": {"prompt": "7", "seed": 3}}
+
+
+@pytest.fixture(scope="module")
+def issued():
+    return certificates()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from sfumato import __version__
 from sfumato.pipelines.keepsake import KEY, LARGEST_RECIPE
+from sfumato.pipelines.marks.credentials import Signer, signed
+from sfumato.pipelines.marks.sources import source_of
 from sfumato.server.a1111.samplers import SCHEDULERS, sampler_of
 from sfumato.server.errors import Refusal
 from sfumato.server.given import MOST_PIXELS
@@ -50,8 +52,8 @@ def infotext(request: Mapping[str, Any], width: int, height: int, model: str) ->
     return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in parts.items() if value is not None)])
 
 
-def with_infotext(path: Path, text: str | None) -> bytes:
-    """A picture of the store with A1111's text beside its recipe; the file as it is for None."""
+def with_infotext(path: Path, text: str | None, signer: Signer | None = None) -> bytes:
+    """A picture of the store with A1111's text beside its recipe, signed anew; the file as it is for None."""
     if text is None:
         return path.read_bytes()
     with Image.open(path, formats=["PNG"]) as picture:
@@ -63,7 +65,8 @@ def with_infotext(path: Path, text: str | None) -> bytes:
         chunks.add_itxt(PARAMETERS, text)
         file = io.BytesIO()
         picture.save(file, format="PNG", pnginfo=chunks)
-    return file.getvalue()
+        source = source_of(_recipe(picture.info.get(KEY, "")))
+    return signed(file.getvalue(), "png", source, signer) if signer else file.getvalue()
 
 
 def read(content: bytes) -> tuple[str, dict[str, Any]]:

@@ -1,12 +1,14 @@
-"""Certificates that are made for the tests, of an authority of their own."""
+"""Certificates for tests, of an authority of their own."""
 
 import datetime
+import functools
 
 import pytest
 
 DAY = datetime.timedelta(days=1)
 
 
+@functools.cache
 def certificates():
     """(chain, key, authority) in PEM: a signer that the C2PA's profile allows, and who vouches for it."""
     x509 = pytest.importorskip("cryptography.x509")
@@ -56,9 +58,3 @@ def certificates():
     key = leaf.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     chain, top = signer.public_bytes(pem), authority.public_bytes(pem)
     return (chain + top).decode(), key.decode(), top.decode()
-
-
-@pytest.fixture(scope="session")
-def issued():
-    """(chain, key, authority) in PEM."""
-    return certificates()
