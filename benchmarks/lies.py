@@ -1,9 +1,9 @@
 """Are captions that lie found? Scenes whose truth is known, a share of whose captions is corrupted; who finds which.
 
-    python benchmarks/lies.py [--concepts 100] [--pictures 4000] [--lies 0.3] [--model FOLDER] [--steps 2000]
+    python benchmarks/lies.py [--concepts 24] [--pictures 4000] [--lies 0.3] [--facts 0] [--model FOLDER] [--steps 2000]
 
-Half of the corrupted captions are those of other scenes; the others are wrong in one fact that the scene has: a thing,
-a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one that learns
+The corrupted captions are those of other scenes; a share of them, `--facts`, are wrong in one fact that the scene has: a
+thing, a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one that learns
 first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside what `sfumato data check` says
 stands the plain cosine. A `--captioner` that learned from other scenes judges too, alone and with CLIP. *Found* is the
 share of the corrupted above the score that 5 % of the true captions reach; *named* is what the check names by itself,
@@ -41,8 +41,10 @@ EXCHANGED = "exchanged"
 KINDS = (EXCHANGED, *lies.LIED)
 
 
-def corrupted(stream: Scenes, count: int, share: float, seed: int) -> tuple[list[str], list[str | None]]:
-    """A caption of each of the first scenes, and in what it lies."""
+def corrupted(
+    stream: Scenes, count: int, share: float, seed: int, facts: float = 0.0
+) -> tuple[list[str], list[str | None]]:
+    """A caption of each of the first scenes, and in what it lies: of a share, of which a share lies in one fact."""
     rng, liar = random.Random(seed), lies.Liar(stream.language)
     scenes = [stream.scene(number) for number in range(count)]
     told = [stream.told(scene, number) for number, scene in enumerate(scenes)]
@@ -50,7 +52,7 @@ def corrupted(stream: Scenes, count: int, share: float, seed: int) -> tuple[list
     for turn, number in enumerate(rng.sample(range(count), round(share * count))):
         shown = scenes[number].description
         assert shown is not None
-        if turn % 2:
+        if int((turn + 1) * (1 - facts)) > int(turn * (1 - facts)):
             told[number], kinds[number] = liar.exchanged(shown, rng), EXCHANGED
         else:
             lie = liar.lie(shown, rng)
@@ -84,7 +86,8 @@ def found(suspicion: Tensor, kinds: list[str | None]) -> dict[str, float]:
     told = {"all": float(above[~true].float().mean())}
     for kind in KINDS:
         those = torch.tensor([each == kind for each in kinds])
-        told[kind] = float(above[those].float().mean()) if those.any() else float("nan")
+        if those.any():
+            told[kind] = float(above[those].float().mean())
     return told
 
 
@@ -127,9 +130,12 @@ def shown(name: str, told: dict[str, float]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--concepts", type=int, default=100)
+    arguments.add_argument("--concepts", type=int, default=24)
     arguments.add_argument("--pictures", type=int, default=4000)
     arguments.add_argument("--lies", type=float, default=0.3)
+    arguments.add_argument(
+        "--facts", type=float, default=0.0, help="of the lies, those that are wrong in one fact only"
+    )
     arguments.add_argument("--model", help="a folder with image_encoder, text_encoder and tokenizer, trained on scenes")
     arguments.add_argument("--captioner", type=Path, help="a folder from `sfumato train scenes --recipe captioner`")
     arguments.add_argument("--out", type=Path, default=Path("trusted-clip"))
@@ -150,7 +156,7 @@ def main() -> None:
     network = feature_network(model, Path(model), choose_device(given.device))
     assert network.read is not None, f"{model} has no text encoder in the space of its pictures"
     stream = Scenes(sprites, SEED, language=Language.named(given.language, sprites.concepts), grid=given.grid)
-    captions, kinds = corrupted(stream, given.pictures, given.lies, seed=1)
+    captions, kinds = corrupted(stream, given.pictures, given.lies, 1, given.facts)
     agreement = ClipAgreement(network.name, looked_at(stream, given.pictures, network), network.of_texts)
     pictures = torch.arange(given.pictures)
     print(f"{given.pictures} scenes of {len(sprites.concepts)} concepts ({sprites.origin}), judged by {network.name}")

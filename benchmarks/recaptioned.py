@@ -1,12 +1,13 @@
-"""Do better captions make a better model? Denoisers that learn from true, corrupted and rewritten captions, judged.
+"""Do better captions make a better model? Denoisers that learn from true, corrupted and mended captions, judged.
 
     python benchmarks/recaptioned.py --captioner FOLDER [--autoencoder FOLDER] [--steps 6000] [--out recaptioned]
 
-The same scenes of a few kinds of things three times: with their true captions; with a share of the captions corrupted,
-as `lies.py` does; and with all captions written anew by the captioner, which learned from other scenes. From each a
-CLIP and a denoiser learn from zero, with the same recipe, budget and seed. Then every model is asked for the same
-scenes, and the judge counts the pictures that show all that was asked for. The autoencoder, which reads no captions, is
-shared: that of a model folder made by `sfumato train`, or one that learns first.
+The same scenes of a few kinds of things four times: with their true captions; with a share of the captions corrupted, as
+`lies.py` does, half of them in one fact only; with so many captions written anew as fit worst by what the captioner
+sees, which learned from other scenes; and with all of them written anew. From each a CLIP and a denoiser learn from
+zero, with the same recipe, budget and seed. Then every model is asked for the same scenes, and the judge counts the
+pictures that show all that was asked for. The autoencoder, which reads no captions, is shared: that of a model folder
+made by `sfumato train`, or one that learns first.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from sfumato.training.train import train
 
 SEED = 2**20  # of the scenes; the captioner learned from others
 ASKED = ("single", "counting", "position", "background")
-KINDS = ("true", "corrupted", "rewritten")
+KINDS = ("true", "corrupted", "mended", "rewritten")
+FACTS = 0.5  # of the lies
 
 
 def main() -> None:
@@ -52,7 +54,7 @@ def main() -> None:
 
 def asked() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--captioner", type=Path, help="a folder from the recipe captioner, for rewritten captions")
+    arguments.add_argument("--captioner", type=Path, help="a folder from the recipe captioner, which writes anew")
     arguments.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments.add_argument("--autoencoder", type=Path, help="a model folder with its run; else one learns first")
     arguments.add_argument("--out", type=Path, default=Path("recaptioned"))
@@ -68,7 +70,7 @@ def asked() -> argparse.Namespace:
 
 def write_data(given: argparse.Namespace, stream: Scenes) -> None:
     """The scenes as folders of captioned pictures; those that are there already are kept."""
-    lying, kinds = corrupted(stream, given.pictures, given.lies, seed=1)
+    lying, kinds = corrupted(stream, given.pictures, given.lies, 1, FACTS)
     truth = [stream.told(stream.scene(number), number) for number in range(given.pictures)]
     pictures = given.out / "pictures"
     if not pictures.is_dir():
@@ -89,7 +91,8 @@ def learned(kind: str, given: argparse.Namespace) -> Path:
     """A model that learned from one of the folders."""
     data = given.out / f"data-{kind}"
     if not data.is_dir():
-        recaption(str(given.out / "data-corrupted"), data, CaptionModel.load(given.captioner), share=1.0)
+        share, corrupt, writer = given.lies if kind == "mended" else 1.0, given.out / "data-corrupted", given.captioner
+        recaption(str(corrupt), data, CaptionModel.load(writer), share, worst=kind == "mended")
     folder, source = given.out / kind, given.autoencoder or given.out / KINDS[0]
     if source != folder and not (folder / "vae").is_dir():
         for part in ("vae", "run/autoencoder"):

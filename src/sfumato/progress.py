@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -59,3 +60,13 @@ class Progress:
             self.spoke = now
             left = (self.total - done) / speed if speed else float("nan")
             self.say(f"{self.name}: {done}/{self.total}  {text}  {speed:.1f}/s, {left:.0f} s left")
+
+    def of(self, name: str) -> Callable[[int, int], None]:
+        """For work that tells (done, total) itself: it begins when it is first told."""
+
+        def show(done: int, total: int) -> None:
+            if (self.name, self.total) != (name, total):
+                self.begin(name, total)
+            self.advance(done)
+
+        return show

@@ -100,6 +100,7 @@ def test_the_share_says_how_many_are_new_and_the_seed_which(model, data, tmp_pat
         assert done.new + done.old == 40
         assert abs(done.new - 40 * share) < 12
         assert done.new == 0 or done.old > 0
+        assert sum(bool(row["written"]) for row in told) == done.new
     free = Sampling(temperature=2.0)
     texts = [
         (tmp_path / name / "metadata.jsonl", recaption(str(data), tmp_path / name, model, seed=seed, sampling=free))
@@ -107,6 +108,22 @@ def test_the_share_says_how_many_are_new_and_the_seed_which(model, data, tmp_pat
     ]
     one, two, three = (path.read_text() for path, _ in texts)
     assert one == two != three
+
+
+def test_the_worst_captions_are_the_lies(model, data, tmp_path):
+    done = recaption(str(data), tmp_path / "mended", model, 0.25, worst=True, quiet=True)
+    assert (done.new, done.old) == (10, 30)
+    told = rows(tmp_path / "mended")
+    assert [row["text"] for row in told] == [f"a {list(COLOURS)[n % 4]} square" for n in range(40)]
+    assert [number for number, row in enumerate(told) if row["written"]] == list(range(0, 40, 4))
+
+
+def test_too_few_captions_have_no_worst(model, data, tmp_path):
+    for path in data.iterdir():
+        if path.stem > "10":
+            path.unlink()
+    with pytest.raises(DataError, match="too few different captions"):
+        recaption(str(data), tmp_path / "new", model, worst=True, quiet=True)
 
 
 def test_bad_places_and_shares_are_refused(model, data, tmp_path):

@@ -19,8 +19,9 @@ def caption(
         Path | None, typer.Option("--out", "-o", help="A new folder for the captions; else DATA-captions.")
     ] = None,
     share: Annotated[float, typer.Option(help="Of the pictures whose caption is the new one, 0 to 1.")] = 0.5,
+    worst: Annotated[bool, typer.Option("--worst", help="Take those whose captions fit them worst.")] = False,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest words, 1 is the model's freedom.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Decides which pictures get the new caption, and free words.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides which pictures get a new caption, and free words.")] = 0,
     device: DeviceOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -42,7 +43,8 @@ def caption(
     folder = out or Path(f"{name}-captions")
     with warnings_told():
         writer = CaptionModel.load(model, device)
-        done = recaption(data, folder, writer, share, sampling=Sampling(temperature), seed=seed, quiet=quiet)
+        chosen = Sampling(temperature)
+        done = recaption(data, folder, writer, share, worst=worst, sampling=chosen, seed=seed, quiet=quiet)
     if len(done.report):
         print(done.report.summary())
     print(f"{done.new:,} pictures have a new caption and {done.old:,} their own")

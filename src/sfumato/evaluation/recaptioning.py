@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from sfumato.data.ahead import in_order
 from sfumato.data.captions import clean
@@ -18,6 +19,8 @@ from sfumato.data.pictures import PictureError, to_tensor
 from sfumato.data.report import Report
 from sfumato.data.store import entries_of
 from sfumato.errors import DataError
+from sfumato.evaluation.data_check.captioner import looked_at
+from sfumato.evaluation.data_check.lies import judged
 from sfumato.evaluation.data_check.looking import square
 from sfumato.evaluation.data_check.mending import Kept, require_free, write_linked
 from sfumato.pipelines.language.captioning import LIKELIEST, CaptionModel
@@ -43,6 +46,7 @@ def recaption(
     model: CaptionModel,
     share: float = 0.5,
     *,
+    worst: bool = False,
     sampling: Sampling = LIKELIEST,
     seed: int = 0,
     quiet: bool = False,
@@ -51,21 +55,22 @@ def recaption(
     """Write captioned pictures anew, all or nothing; the originals are read only.
 
     `out` then holds `metadata.jsonl` and `pictures/`, links to the originals, as training reads them. Each line also
-    has `original`, the old captions, and `written`, the new one.
+    has `original`, the old captions, and `written`, the new one, empty where none was.
 
     Args:
         data: a folder or tar of captioned pictures, or "digits".
         out: a folder that is new or empty.
         model: who writes.
-        share: of the pictures whose caption is the new one, 0 to 1; which ones, the seed decides.
+        share: of the pictures whose caption is the new one, 0 to 1.
+        worst: take those whose captions fit them worst, by what the model sees; else the seed decides which.
         sampling: how words are chosen.
         seed: of all choices.
         quiet: show no progress.
         workers: threads that open pictures; one for each core if not given.
 
     Raises:
-        DataError: nothing usable, a share out of its range, or the place is not free; StorageError: it cannot be
-        written.
+        DataError: nothing usable, a share out of its range, too few captions to say which are worst, or the place is
+            not free; StorageError: it cannot be written.
     """
     if not 0 <= share <= 1:
         raise DataError(f"share={share!r} is out of its range: it is from 0, all old captions, to 1, all new ones.")
@@ -74,41 +79,76 @@ def recaption(
     require_free(out, data)
     report = Report()
     entries = entries_of(data, report)
+    threads = workers or os.cpu_count() or 1
     kept: list[Kept] = []
-    chosen = 0
+    count = 0
     with Progress(quiet) as progress:
+        chosen = _worst(entries, model, share, seed, progress, threads) if worst else _some(len(entries), share, seed)
         progress.begin("captions", len(entries))
-        for number, written in _written(entries, model, sampling, seed, report, workers or os.cpu_count() or 1):
+        for number, written in _written(entries, chosen, model, sampling, seed, report, threads):
             progress.advance(number + 1)
             entry = entries[number]
-            is_new = bool(written) and random.Random(derived_seed(seed, "recaption", number)).random() < share
             told = {"original": list(entry.captions), "written": written}
-            kept.append(Kept(number, entry, (written,) if is_new else entry.captions, told))
-            chosen += is_new
+            kept.append(Kept(number, entry, (written,) if written else entry.captions, told))
+            count += bool(written)
     if not kept:
         raise DataError(f"none of {len(entries):,} pictures can be opened. {report.summary()}")
     write_linked(out, kept)
-    return Recaptioned(chosen, len(kept) - chosen, report)
+    return Recaptioned(count, len(kept) - count, report)
+
+
+def _some(count: int, share: float, seed: int) -> set[int]:
+    """The numbers of a share, by chance: each by its own."""
+    return {
+        number for number in range(count) if random.Random(derived_seed(seed, "recaption", number)).random() < share
+    }
+
+
+def _worst(
+    entries: Sequence[Entry], model: CaptionModel, share: float, seed: int, progress: Progress, workers: int
+) -> set[int]:
+    """The numbers of the share whose captions fit worst; a picture is as good as the worst of its captions."""
+    pairs = [(number, text) for number, entry in enumerate(entries) for text in entry.captions]
+    agreement = looked_at(model, "the captioner", entries, progress, workers)
+    pictures = torch.tensor([number for number, _ in pairs])
+    told = progress.of("which fit worst")
+    judgement = judged([agreement], pictures, [text for _, text in pairs], share, seed=seed, progress=told)
+    if judgement is None:
+        raise DataError("there are too few different captions to say which fit worst; let chance choose.")
+    worst = torch.full((len(entries),), -torch.inf).scatter_reduce(0, pictures, judgement.suspicion, "amax")
+    return set(worst.argsort(descending=True)[: round(share * len(entries))].tolist())
 
 
 def _written(
-    entries: Sequence[Entry], model: CaptionModel, sampling: Sampling, seed: int, report: Report, workers: int
+    entries: Sequence[Entry],
+    chosen: Collection[int],
+    model: CaptionModel,
+    sampling: Sampling,
+    seed: int,
+    report: Report,
+    workers: int,
 ) -> Iterator[tuple[int, str]]:
-    """The numbers of the pictures that can be opened, and what is written of each; the others go to the report."""
-    waiting: dict[int, np.ndarray] = {}
+    """The numbers of the pictures that can be opened, in their order, and what is written of the chosen ones.
+
+    Those that cannot be opened go to the report.
+    """
+    waiting: dict[int, np.ndarray | None] = {}
 
     def captioned() -> Iterator[tuple[int, str]]:
-        if waiting:
-            seeds = [derived_seed(seed, "captions", number) for number in waiting]
-            texts = model.caption(to_tensor(np.stack(list(waiting.values()))), sampling=sampling, seed=seeds)
-            yield from zip(list(waiting), map(clean, texts), strict=True)
-            waiting.clear()
+        pictures = {number: seen for number, seen in waiting.items() if seen is not None}
+        texts: dict[int, str] = {}
+        if pictures:
+            seeds = [derived_seed(seed, "captions", number) for number in pictures]
+            several = model.caption(to_tensor(np.stack(list(pictures.values()))), sampling=sampling, seed=seeds)
+            texts = dict(zip(pictures, map(clean, several), strict=True))
+        yield from ((number, texts.get(number, "")) for number in waiting)
+        waiting.clear()
 
     for number, (entry, seen) in enumerate(in_order(partial(square, side=model.side), entries, workers)):
         if isinstance(seen, PictureError):
             report.set_aside(entry.picture.name, str(seen))
             continue
-        waiting[number] = seen
+        waiting[number] = seen if number in chosen else None
         if len(waiting) == TOGETHER:
             yield from captioned()
     yield from captioned()

@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from sfumato.data.ahead import in_order
+from sfumato.data.entries import Entry
+from sfumato.data.pictures import PictureError, to_tensor
 from sfumato.evaluation.data_check.agreement import REMEMBERED
+from sfumato.evaluation.data_check.looking import square
+from sfumato.evaluation.features import TOGETHER
 from sfumato.pipelines.language.captioning import CaptionModel, Seen
+from sfumato.progress import Progress
 
 STRANGERS = 8  # other pictures by which it is told how likely a caption is by itself
 
@@ -56,3 +65,18 @@ class CaptionerAgreement:
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return found
+
+
+def looked_at(
+    model: CaptionModel, name: str, entries: Sequence[Entry], progress: Progress, workers: int
+) -> CaptionerAgreement:
+    """Let a captioner see pictures, numbered as they are given; one that cannot be opened is a plain one to it."""
+    rows: list[Tensor] = []
+    plain = np.zeros((3, model.side, model.side), np.uint8)
+    progress.begin("captioner", len(entries))
+    looked = (found for _, found in in_order(partial(square, side=model.side), entries, workers))
+    while some := list(islice(looked, TOGETHER)):
+        pictures = np.stack([plain if isinstance(found, PictureError) else found for found in some])
+        rows.append(model.see(to_tensor(pictures)).half())
+        progress.advance(sum(map(len, rows)))
+    return CaptionerAgreement(name, model, torch.cat(rows))

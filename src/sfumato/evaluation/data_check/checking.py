@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,10 @@ from sfumato.devices import choose_device
 from sfumato.errors import DataError
 from sfumato.evaluation.data_check import judging
 from sfumato.evaluation.data_check.agreement import Agreement, ClipAgreement
-from sfumato.evaluation.data_check.captioner import CaptionerAgreement
+from sfumato.evaluation.data_check.captioner import looked_at
 from sfumato.evaluation.data_check.findings import Finding, worst_first
 from sfumato.evaluation.data_check.lies import ALTERED, Judgement, judged
-from sfumato.evaluation.data_check.looking import Look, look, opened, square
+from sfumato.evaluation.data_check.looking import Look, look, opened
 from sfumato.evaluation.data_check.mending import mend, require_free
 from sfumato.evaluation.data_check.overlays import LEARNED, Mark, edges_of, marks_in
 from sfumato.evaluation.data_check.page import page
@@ -133,7 +132,8 @@ def check(
         judgement, pairs = None, [(n, text) for n in seen.numbers for text in entries[n].captions]
         agreements: list[Agreement] = [_agreement(network, seen)] if network else []
         if teller is not None:
-            agreements.append(_captioned(teller, Path(captioner or "").name, entries, seen, progress, threads))
+            opened_ones = [entries[number] for number in seen.numbers]
+            agreements.append(looked_at(teller, Path(captioner or "").name, opened_ones, progress, threads))
         if agreements:
             judgement = _judged(agreements, seen, pairs, lies, altered, progress)
             if judgement is None:
@@ -232,21 +232,6 @@ def _agreement(network: FeatureNetwork, seen: Seen) -> ClipAgreement:
     return ClipAgreement(network.name, seen.features, read)
 
 
-def _captioned(
-    model: CaptionModel, name: str, entries: Sequence[Entry], seen: Seen, progress: Progress, workers: int
-) -> CaptionerAgreement:
-    """Let a captioner see the pictures that can be opened."""
-    rows: list[Tensor] = []
-    progress.begin("captioner", len(seen.numbers))
-    looked = in_order(partial(square, side=model.side), [entries[number] for number in seen.numbers], workers)
-    squares = (found for _, found in looked)
-    while some := list(islice(squares, TOGETHER)):
-        plain = np.zeros((3, model.side, model.side), np.uint8)  # of a picture that is no longer there
-        rows.append(model.see(to_tensor(np.stack([plain if isinstance(x, PictureError) else x for x in some]))).half())
-        progress.advance(sum(map(len, rows)))
-    return CaptionerAgreement(name, model, torch.cat(rows))
-
-
 def _judged(
     agreements: Sequence[Agreement],
     seen: Seen,
@@ -257,15 +242,7 @@ def _judged(
 ) -> Judgement | None:
     place = {number: place for place, number in enumerate(seen.numbers)}
     pictures = torch.tensor([place[number] for number, _ in pairs], dtype=torch.int64)
-    started: list[bool] = []
-
-    def show(done: int, total: int) -> None:
-        if not started:
-            progress.begin("captions", total)
-            started.append(True)
-        progress.advance(done)
-
-    return judged(agreements, pictures, [text for _, text in pairs], lies, altered, progress=show)
+    return judged(agreements, pictures, [text for _, text in pairs], lies, altered, progress=progress.of("captions"))
 
 
 def notes(judgement: Judgement | None, why_not: str, judges: Sequence[str]) -> list[str]:
