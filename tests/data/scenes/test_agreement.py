@@ -57,7 +57,7 @@ def altered(shown, said, fact, rng):
 def test_the_fact_that_was_changed_is_named_and_no_other():
     language, rng = Language(KNOWN), random.Random(8)
     tried, named = Counter(), Counter()
-    for _ in range(1500):
+    for _ in range(2500):
         shown = language.draw(rng)
         readings = READER.readings(caption(shown, KNOWN, rng))
         for fact in FACTS:
