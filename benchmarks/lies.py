@@ -2,12 +2,12 @@
 
     python benchmarks/lies.py [--concepts 24] [--pictures 4000] [--lies 0.3] [--facts 0] [--model FOLDER] [--steps 2000]
 
-The corrupted captions are those of other scenes; a share of them, `--facts`, are wrong in one fact that the scene has: a
-thing, a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one that learns
-first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside what `sfumato data check` says
-stands the plain cosine. A `--captioner` that learned from other scenes judges too, alone and with CLIP. *Found* is the
-share of the corrupted above the score that 5 % of the true captions reach; *named* is what the check names by itself,
-when it is told the share of lies and when it estimates it.
+The corrupted captions are those of other scenes; a share of them, `--facts`, are wrong in one fact that the scene has:
+a thing, a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one
+that learns first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside what `data check`
+says stands the plain cosine. A `--captioner` that learned from other scenes judges too, alone and with CLIP. *Found* is
+the share of the corrupted above the score that 5 % of the true captions reach; *named* is what the check names by
+itself, when it is told the share of lies and when it estimates it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/recaptioned.py --captioner FOLDER [--autoencoder FOLDER] [--steps 6000] [--out recaptioned]
 
-The same scenes of a few kinds of things four times: with their true captions; with a share of the captions corrupted, as
-`lies.py` does, half of them in one fact only; with so many captions written anew as fit worst by what the captioner
+The same scenes of a few kinds of things four times: with their true captions; with a share of the captions corrupted,
+as `lies.py` does, half of them in one fact only; with so many captions written anew as fit worst by what the captioner
 sees, which learned from other scenes; and with all of them written anew. From each a CLIP and a denoiser learn from
 zero, with the same recipe, budget and seed. Then every model is asked for the same scenes, and the judge counts the
 pictures that show all that was asked for. The autoencoder, which reads no captions, is shared: that of a model folder
