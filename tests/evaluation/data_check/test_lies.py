@@ -183,3 +183,12 @@ def test_regression_gives_the_log_odds_of_two_gaussians():
     odds = told_apart(x, second, torch.ones(4000, dtype=torch.bool))
     middle = (x[:, 0] > -1) & (x[:, 0] < 2)
     assert (odds - (x[:, 0] - 0.5))[middle].abs().max() < 0.25
+
+
+def test_who_hears_few_changed_words_is_still_believed_about_mistaken_captions():
+    hard_of_hearing = World(400, noise=0.5, share=0.3, deaf=COLOURS + PLACES)
+    judgement = judged(hard_of_hearing)
+    assert judgement.believed
+    assert judgement.found[lies.HARD] < 0.5 < judgement.found[lies.EASY]
+    assert (judgement.named & hard_of_hearing.lying).sum() >= 0.5 * hard_of_hearing.lying.sum()
+    assert (judgement.named & ~hard_of_hearing.lying).sum() <= 0.05 * (~hard_of_hearing.lying).sum()

@@ -45,7 +45,7 @@ class Judgement:
         better: a caption that fits better, where there is one.
         share: how many of the captions lie: as it was told, or estimated.
         found: the share of the lies made for trial that are found at 5 % false alarms, by their kind; estimated.
-        believed: whether the judge tells lies from captions well enough to name any unasked.
+        believed: whether the judge tells lies of some kind from captions well enough to name any unasked.
     """
 
     suspicion: Float[Tensor, " n"]
@@ -115,16 +115,26 @@ def _judgement(
     better: list[str | None],
     lies: float | None,
 ) -> Judgement:
-    """What follows from how suspicious the captions of the set and the lies made for trial are."""
-    share = estimated_share(own, wrong) if lies is None else lies
-    believed = lies is not None or (share <= LARGEST and informedness(own, wrong, share) >= SURE_ENOUGH)
-    most, threshold = few_enough(own, wrong, share)
+    """What follows from how suspicious the captions of the set and the lies made for trial are.
+
+    Unasked a judge is heard in what it can tell: lies of the kinds that it finds.
+    """
+    of_kind = {kind: torch.tensor([each == kind for each in kinds]) for kind in dict.fromkeys(kinds)}
+    told = [those for those in of_kind.values() if lies is not None or _is_told(own, wrong[those])]
+    typical = wrong[torch.stack(told or list(of_kind.values())).any(0)]
+    share = estimated_share(own, typical) if lies is None else lies
+    believed = bool(told) and (lies is not None or share <= LARGEST)
+    most, threshold = few_enough(own, typical, share)
     count = round(share * len(own)) if lies is not None else min(round(share * len(own)), most) if believed else 0
     named = torch.zeros(len(own), dtype=torch.bool)
     named[own.argsort(descending=True)[:count]] = True
-    of_kind = {kind: torch.tensor([each == kind for each in kinds]) for kind in dict.fromkeys(kinds)}
     found = {kind: float((wrong[those] >= threshold).float().mean()) for kind, those in of_kind.items()}
     return Judgement(own, named, better, share, found, believed)
+
+
+def _is_told(own: Float[Tensor, " n"], wrong: Float[Tensor, " m"]) -> bool:
+    """Whether a kind of lies is told well enough from the captions of a set."""
+    return informedness(own, wrong, estimated_share(own, wrong)) >= SURE_ENOUGH
 
 
 @dataclass(frozen=True)
