@@ -73,5 +73,5 @@ def linked(
     path = here.engine.store.path(id, number)
     if path is None:
         raise Refusal(404, "There is no such picture.", code="picture_not_found")
-    content = encoded(path, format, signer=here.engine.store.signer)
+    content = encoded(path, format, signer=here.engine.store.marks.signer)
     return Response(content, media_type=FORMATS[format])

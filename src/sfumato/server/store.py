@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfumato.errors import JobNotFound, PromptError, StoreError, StoreFull
+from sfumato.pipelines.marks.writing import PLAIN, Marks
 from sfumato.server.discretion import discreet, searchable, sought
 from sfumato.server.enclosures import Enclosures, enclosed
 from sfumato.server.files import Reserve, flush, writing
@@ -24,8 +25,6 @@ from sfumato.server.shelf import Shelf
 if TYPE_CHECKING:
     from PIL import Image
 
-    from sfumato.pipelines.marks.credentials import Signer
-    from sfumato.pipelines.marks.writing import Marks
     from sfumato.pipelines.request import Request
 
 MOST_LISTED = 500  # jobs in one answer
@@ -52,9 +51,9 @@ class Store:
         StoreFull: there is no room to begin with.
     """
 
-    def __init__(self, folder: str | Path, marks: Marks | None = None) -> None:
+    def __init__(self, folder: str | Path, marks: Marks = PLAIN) -> None:
         self.folder = Path(folder).absolute()
-        self._marks = marks
+        self.marks = marks
         workbench, pictures, given = (self.folder / name for name in ("partial", "pictures", "given"))
         with writing(self.folder):
             for folder in (self.folder, workbench, pictures, given):
@@ -75,10 +74,9 @@ class Store:
             self._lock.release()
             raise
 
-    @property
-    def signer(self) -> Signer | None:
-        """Who signs the pictures, also those that leave in another format than that of the store."""
-        return self._marks.signer if self._marks else None
+    def marks_of(self, job: Job) -> Marks:
+        """What the pictures of a job say of themselves."""
+        return replace(self.marks, private=job.private)
 
     def add(self, owner: str, model: str, request: Request, count: int = 1, private: bool = False) -> Job:
         """Accept a job; when this returns, it survives a kill and a power cut. Pictures given are copied in.
@@ -173,12 +171,11 @@ class Store:
             StoreFull: there is no room; nothing was kept.
         """
         from sfumato.pipelines.keepsake import save_picture
-        from sfumato.pipelines.marks.writing import Marks
 
         job = self.job(id)
         if job is None or not 0 <= picture < job.count:
             raise JobNotFound(f"There is no job {id!r:.50} with a picture {picture}.")
-        marks, told = replace(self._marks or Marks(), private=job.private), dict(recipe)
+        marks, told = self.marks_of(job), dict(recipe)
         file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told, marks))
         if self.job(id) is None:  # forgotten meanwhile
             self._pictures.clear(id)

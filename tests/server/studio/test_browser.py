@@ -1,23 +1,15 @@
 """In a real browser: made, cancelled, picked, found again; by keyboard; accessible; nothing leaves the machine."""
 
-import shutil
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from light_studio import LightEngine, done
 from served_studio import served
 from sfumato.pipelines.request import Request
 from sfumato.server.store import Store
+from watched_tab import PATIENCE, violations, watched
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
-FLAGS += [f"--disable-{name}" for name in ("quic", "background-networking", "component-update", "sync")]
-PATIENCE = 60_000  # milliseconds, for machines that have other things to do
 SETTLED = "() => !document.querySelector('[class*=-enter-active], [class*=-enter-from]')"  # dialogs fade in
-SEEN = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
@@ -34,31 +26,10 @@ def address(engine, tmp_path_factory):
         yield address
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def tab(browser, address):
-    """A page whose console stays silent and that asks nobody but the studio."""
-    size = {"width": 1200, "height": 844}
-    context = browser.new_context(base_url=address, viewport=size, reduced_motion="reduce")
-    page, wrong = context.new_page(), []
-    page.set_default_timeout(PATIENCE)
-    page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: _is_own(request.url, address) or wrong.append(request.url))
-    yield page
-    context.close()
-    assert not wrong
-
-
-def _is_own(url, address):
-    return url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
+def tab(chromium, address):
+    with watched(chromium, address, reduced_motion="reduce") as page:
+        yield page
 
 
 def opened(tab, path="/"):
@@ -66,13 +37,6 @@ def opened(tab, path="/"):
     expect(tab.get_by_label("What the picture shows")).to_be_visible(timeout=PATIENCE)
     expect(tab.get_by_label("Steps")).to_have_attribute("placeholder", "4", timeout=PATIENCE)  # the model is there
     return tab.get_by_label("What the picture shows")
-
-
-def violations(page, part="html", without=()):
-    """What axe finds wrong in a part of a page, by the rules that are not switched off."""
-    options = {"rules": {name: {"enabled": False} for name in without}}
-    found = Axe().run(page, part, options).response["violations"]
-    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SEEN]
 
 
 def test_a_picture_emerges_by_keyboard_alone_and_escape_cancels(tab, engine):

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from light_studio import done, fill, unfold
 from sfumato.pipelines.request import Request
-from sfumato.server.studio.form import OWN
+from sfumato.server.studio.form import OWN, Form
 from sfumato.server.studio.tile import Tile
 
 LONG = 100  # tries, a tenth of a second each
@@ -261,3 +261,19 @@ def test_what_was_typed_comes_back_and_nonsense_does_not(stroll):
         assert solver.value == OWN
 
     stroll(walk, kept={"prompt": "a half-typed", "solver": "no such", "steps": "many"})
+
+
+def test_what_is_being_typed_stays_when_the_draft_comes(stroll):
+    async def walk(person):
+        @ui.page("/form")
+        def form():
+            made = Form(lambda: None, lambda: None)
+            made.prompt.value, made.steps.value = "being typed", 7
+            made.restore({"prompt": "a draft", "steps": 3, "guidance": 2.5, "solver": "ddim"})
+            told.append((made.words, made.steps.value, made.guidance.value, made.solver.value))
+
+        told = []
+        await person.open("/form")
+        assert told == [("being typed", 7, 2.5, "ddim")]
+
+    stroll(walk)

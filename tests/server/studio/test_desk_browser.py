@@ -1,25 +1,17 @@
 """Edit and Train in a real browser: strokes and boxes reach the engine as they were drawn, by mouse and by keyboard."""
 
 import json
-import shutil
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from light_studio import LightEngine, done
 from served_studio import served
 from sfumato.pipelines.request import Request
 from sfumato.server.store import Store
 from sfumato.training import recipe as recipes
-
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
-FLAGS += [f"--disable-{name}" for name in ("quic", "background-networking", "component-update", "sync")]
-PATIENCE = 60_000  # milliseconds, for machines that have other things to do
-SEEN = ("serious", "critical")
+from watched_tab import PATIENCE, violations, watched
 
 
 @pytest.fixture(scope="module")
@@ -56,27 +48,10 @@ def address(engine, home, tmp_path_factory):
             yield address
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def tab(browser, address):
-    """A page whose console stays silent and that asks nobody but the studio."""
-    context = browser.new_context(base_url=address, viewport={"width": 1200, "height": 844})
-    page, wrong = context.new_page(), []
-    page.set_default_timeout(PATIENCE)
-    own = (address, address.replace("http", "ws"), "data:", "blob:")
-    page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: request.url.startswith(own) or wrong.append(request.url))
-    yield page
-    context.close()
-    assert not wrong
+def tab(chromium, address):
+    with watched(chromium, address) as page:
+        yield page
 
 
 @pytest.fixture
@@ -103,11 +78,6 @@ def make(tab, engine, words):
     expect(tab.get_by_role("button", name="Go on with this one")).to_be_visible(timeout=PATIENCE)
     ((request, _),) = engine.submitted[before:]
     return request
-
-
-def violations(page):
-    found = Axe().run(page).response["violations"]
-    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SEEN]
 
 
 def test_a_stroke_of_the_mouse_is_the_mask_and_erasing_takes_from_it(tab, engine, made):

@@ -92,7 +92,7 @@ def _answer(here: Serving, asked: Txt2Img, agreed: Asked, work: Work, paths: lis
     job, private = work.job, work.job.private
     every = [agreed.request.following(number) for number in range(job.count)]
     texts = [infotext(one.to_dict(), agreed.width, agreed.height, job.model) for one in every]
-    told, signer = [None if private else text for text in texts], here.engine.store.signer
+    told, signer = [None if private else text for text in texts], here.engine.store.marks.signer
     contents = [with_infotext(path, text, signer) for path, text in zip(paths, told, strict=False)]
     if not contents and (unfinished := _preview(work)):
         contents = [unfinished]

@@ -98,7 +98,7 @@ def _pictures(here: Serving, job: Job, paths: list[Path], asked: Common, size: s
         data = [Picture(url=link) for link in links]
     else:
         quality = asked.output_compression if isinstance(asked, Rendered) else None
-        signer = here.engine.store.signer
+        signer = here.engine.store.marks.signer
         data = [Picture(b64_json=base64.b64encode(encoded(path, format, quality, signer)).decode()) for path in paths]
     return Pictures(created=int(time.time()), data=data, output_format=format, size=size)
 

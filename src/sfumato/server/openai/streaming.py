@@ -123,5 +123,5 @@ async def _finished(here: Serving, id: str, picture: int, shown: Shown) -> str:
     path = await run_in_threadpool(here.engine.store.path, id, picture)
     if path is None:
         raise FileNotFoundError
-    content = await run_in_threadpool(encoded, path, shown.format, shown.quality, here.engine.store.signer)
+    content = await run_in_threadpool(encoded, path, shown.format, shown.quality, here.engine.store.marks.signer)
     return shown.event("completed", content, usage=NO_TOKENS)

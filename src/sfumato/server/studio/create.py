@@ -94,20 +94,10 @@ class Create:
     async def _submit(
         self, ask: Callable[[], list[tuple[Request, int]]], again: Callable[[], Awaitable[None]], model: str = ""
     ) -> None:
-        """Hand requests to the engine and show what becomes of them; what is wrong is told beside the words."""
-
-        def submit() -> list[Job]:
-            send = partial(self._studio.engine.submit, self._owner, model or self._model, private=self._studio.private)
-            return [send(request, count) for request, count in ask()]
-
-        self._form.complain()
-        self._form.button.disable()
-        try:
-            self._show(await asyncio.to_thread(submit), again)
-        except SfumatoError as error:
-            self._form.complain(str(error))
-        finally:
-            self._form.button.enable()
+        """Hand requests to the engine and show what becomes of them."""
+        send = partial(self._studio.submit, self._owner, model or self._model)
+        with self._form.asking():
+            self._show(await asyncio.to_thread(lambda: send(ask())), again)
 
     def _show(self, jobs: list[Job], again: Callable[[], Awaitable[None]] | None) -> None:
         for old in list(self._rounds):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from nicegui import app as pages
 from nicegui import ui
@@ -135,21 +134,7 @@ class Edit:
         before: Image.Image | None,
         size: tuple[int, int],
     ) -> None:
-        """Hand requests to the engine, and show what becomes of them; what is wrong is told beside the words."""
-
-        def submit() -> list[Job]:
-            send = partial(self._studio.engine.submit, self._owner, model, private=self._studio.private)
-            return [send(request, count) for request, count in ask()]
-
-        self._form.complain()
-        self._form.button.disable()
-        try:
-            jobs = await asyncio.to_thread(submit)
-        except SfumatoError as error:
-            self._form.complain(str(error))
-            return
-        finally:
-            self._form.button.enable()
+        """Hand requests to the engine, and show what becomes of them."""
 
         def opened(picture: Picture) -> None:
             self._show(picture, before, size)
@@ -162,21 +147,12 @@ class Edit:
                 opened(only)
                 self._made.classes("compared")  # and need not be seen twice
 
-        self._follow(jobs, size, self.make, vary, opened, finished)
-
-    def _follow(
-        self,
-        jobs: list[Job],
-        size: tuple[int, int],
-        again: Callable[[], Awaitable[None]],
-        vary: Callable[[Sequence[Picture], float], Awaitable[None]],
-        opened: Callable[[Picture], None],
-        finished: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._made.classes(remove="compared").clear()
-        self._outcome.clear()
-        with self._made:
-            Round(self._studio, jobs, size, again=again, vary=vary, opened=opened, finished=finished)
+        with self._form.asking():
+            jobs = await asyncio.to_thread(lambda: self._studio.submit(self._owner, model, ask()))
+            self._made.classes(remove="compared").clear()
+            self._outcome.clear()
+            with self._made:
+                Round(self._studio, jobs, size, again=self.make, vary=vary, opened=opened, finished=finished)
 
     def _only(self, jobs: Sequence[Job]) -> Picture | None:
         """The only picture that was made, which is compared at once; of several a person chooses."""

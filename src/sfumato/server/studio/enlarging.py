@@ -67,5 +67,5 @@ class Enlarging:
         plain = ", which adds no detail: this model has nothing to enlarge with" if by == "lanczos" else ""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "large.png"
-            save_picture(large, file, recipe)
+            save_picture(large, file, recipe, self._studio.store.marks_of(self._picture.job))
             return file.read_bytes(), f"{large.width} x {large.height} pixels, by {by}{plain}."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from nicegui import ui
 
 from sfumato.diffusion.solvers import SOLVERS
-from sfumato.errors import PromptError
+from sfumato.errors import PromptError, SfumatoError
 from sfumato.pipelines.request import LARGEST_SEED, LARGEST_SIDE, LONGEST_PROMPT, MOST_STEPS, Request
 from sfumato.server.studio.controls import Fold, button, choice, line, number
 
@@ -133,6 +134,18 @@ class Form:
         self._more.show(True)
         for name, made in self._all.items():
             _keep(name, made.value)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While a request is handed over: it is not sent twice, and what is wrong with it is told beside the words."""
+        self.complain()
+        self.button.disable()
+        try:
+            yield
+        except SfumatoError as error:
+            self.complain(str(error))
+        finally:
+            self.button.enable()
 
     def complain(self, trouble: str = "") -> None:
         """Show what is wrong beside the words, or nothing any more."""

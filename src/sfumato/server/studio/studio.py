@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,10 @@ from nicegui import app, ui
 from sfumato.server.studio.tray import Tray
 
 if TYPE_CHECKING:
+    from sfumato.pipelines.request import Request
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
+    from sfumato.server.job import Job
     from sfumato.server.keys import Keys
     from sfumato.server.models import Models
     from sfumato.server.store import Store
@@ -82,6 +84,10 @@ class Studio:
     def trains(self) -> bool:
         """Whether models may be trained from the page: it reads folders and takes the whole machine."""
         return self.trains_with_keys or not self.keys.all()
+
+    def submit(self, owner: str, model: str, asked: Sequence[tuple[Request, int]]) -> list[Job]:
+        """Hand requests to the engine, each with how many pictures; raises as `Engine.submit` does."""
+        return [self.engine.submit(owner, model, request, count, self.private) for request, count in asked]
 
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""
