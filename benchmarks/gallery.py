@@ -28,12 +28,12 @@ a panda wearing sunglasses
 three red apples
 a unicorn above a pizza
 a purple panda and a yellow star
-a robot holding a balloon
+a robot holding a star
 nine stars on a night sky
 a cat inside a box
 a small owl in the top right corner
-a row of four pumpkins on snow
-a tiger in front of a sunflower
+a row of four frogs on snow
+a fox in front of a cactus
 an orange cactus on a beach
 an upside-down penguin on a yellow background
 """.strip().splitlines()

@@ -1,6 +1,6 @@
 """Are the prompts that a language model writes new, and are they scenes? Prompts like the captions of scenes.
 
-    python benchmarks/imagine.py [--out FOLDER] [--captions 100000] [--concepts 100] [--size tiny] [--count 1000]
+    python benchmarks/imagine.py [--out FOLDER] [--captions 100000] [--concepts 24] [--size tiny] [--count 1000]
 
 Trains a writer by the recipe `gpt` on the captions of scenes, or takes the one that `--out` holds already, and lets it
 write `--count` texts, none of which is drawn again. Told are the shares of them that come to an end, that no training
@@ -70,7 +70,7 @@ def asked() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--out", type=Path, default=Path("imagine"), help="where the writer is, or will be")
     arguments.add_argument("--captions", type=int, default=100_000)
-    arguments.add_argument("--concepts", type=int, default=100)
+    arguments.add_argument("--concepts", type=int, default=24)
     arguments.add_argument("--language", default="full")
     arguments.add_argument("--sprites", type=Path, help="a saved pack; else what the system's font draws")
     arguments.add_argument("--size", default="tiny")

@@ -44,7 +44,7 @@ from sfumato.server.limits import Limits
 from sfumato.server.models import Models
 from sfumato.server.store import Store
 
-THINGS = ("a cat", "two dogs", "a red car", "a tree", "a house", "three apples", "a fish", "a blue ball")
+THINGS = ("a cat", "two dogs", "a red car", "a cactus", "a rocket", "three apples", "a guitar", "a blue star")
 NO_LIMITS = Limits(queue=10**6, each_owner=10**6, a_minute=10**6, seconds=10**6)
 
 

@@ -209,7 +209,7 @@ def cost(pipeline: Pipeline, rounds: int) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", default="scenes")
-    arguments.add_argument("--concepts", type=int, default=100, help="that the model knows")
+    arguments.add_argument("--concepts", type=int, default=24, help="that the model knows")
     arguments.add_argument("--sprites", type=Path)
     arguments.add_argument("--scenes", type=int, default=100)
     arguments.add_argument("--made", type=int, default=60)

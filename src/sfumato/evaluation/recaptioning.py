@@ -29,6 +29,7 @@ from sfumato.progress import Progress
 from sfumato.seeds import derived_seed
 
 TOGETHER = 64  # pictures that are captioned at a time
+ALTERED = 4  # captions that differ by a word, with which each is compared to find the worst: most of the time it takes
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _worst(
     agreement = looked_at(model, "the captioner", entries, progress, workers)
     pictures = torch.tensor([number for number, _ in pairs])
     told = progress.of("which fit worst")
-    judgement = judged([agreement], pictures, [text for _, text in pairs], share, seed=seed, progress=told)
+    judgement = judged([agreement], pictures, [text for _, text in pairs], share, ALTERED, seed, told)
     if judgement is None:
         raise DataError("there are too few different captions to say which fit worst; let chance choose.")
     worst = torch.full((len(entries),), -torch.inf).scatter_reduce(0, pictures, judgement.suspicion, "amax")
