@@ -1,6 +1,6 @@
 """Which denoiser learns scenes soonest? One choice at a time is changed, for the same seconds of one processor core.
 
-    python benchmarks/choices.py [--seconds 400] [--only base joint ...] [--out runs/choices]
+    python benchmarks/choices.py [--seconds 400] [--only base AdamW ...] [--out runs/choices]
 
 Autoencoder, CLIP and concepts are the default model's, and everything else is the recipe `scenes` of the size tiny,
 whose learning rate falls to zero at the end of the seconds.
@@ -29,7 +29,7 @@ from torch import Tensor
 from choices_tried import routed, with_pictures
 from sfumato.data.tokens import Tokenizer
 from sfumato.diffusion.levels import Level
-from sfumato.pipelines.finding import found
+from sfumato.pipelines.finding import find
 from sfumato.pipelines.looking import look
 from sfumato.progress import Progress
 from sfumato.training import loop
@@ -50,22 +50,22 @@ LEVELS = (0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.995)  # sigma of rectifie
 LAYOUT, WORDS = 0.7, 0.98
 SCENES, TOGETHER = 512, 64  # that are measured; none of those that are learned from in the time
 FIRST = 900_000
-SHIFTED = ["denoiser.shift=3"]
-TRANSFORMER = ["denoiser.width=256"]
+BASE = ["denoiser.shift=3", "denoiser.batch=32"]
+TRANSFORMER = ["denoiser.network=pixart", "denoiser.width=256", "denoiser.layers=6"]
 CHOICES: dict[str, list[str]] = {
-    "base": SHIFTED,
+    "base": [],
+    "half the rate": ["denoiser.learning_rate=1e-3"],
+    "REPA": [],
+    "transformer": TRANSFORMER,
+    "AdamW": ["denoiser.optimizer=adamw", "denoiser.learning_rate=1e-3"],
     "unshifted": ["denoiser.shift=1"],
-    "uniform times": [*SHIFTED, "denoiser.times=uniform"],
-    "batches of 32": [*SHIFTED, "denoiser.batch=32"],
-    "twice the rate": [*SHIFTED, "denoiser.learning_rate=4e-3"],
-    "AdamW": [*SHIFTED, "denoiser.optimizer=adamw", "denoiser.learning_rate=1e-3"],
-    "wider middle": [*SHIFTED, "denoiser.channels=[64,192]"],
-    "words rest": [*SHIFTED, "denoiser.train_words=false"],
-    "transformer": [*SHIFTED, "denoiser.network=pixart", *TRANSFORMER, "denoiser.layers=6"],
-    "joint attention": [*SHIFTED, "denoiser.network=sd3", *TRANSFORMER, "denoiser.layers=4"],
-    "TREAD": [*SHIFTED, "denoiser.network=pixart", *TRANSFORMER, "denoiser.layers=6"],
-    "REPA": SHIFTED,
-    "perceptual": SHIFTED,
+    "joint attention": ["denoiser.network=sd3", "denoiser.width=256", "denoiser.layers=4"],
+    "wider middle": ["denoiser.channels=[64,192]"],
+    "TREAD": TRANSFORMER,
+    "perceptual": [],
+    "uniform times": ["denoiser.times=uniform"],
+    "batches of 16": ["denoiser.batch=16"],
+    "words rest": ["denoiser.train_words=false"],
 }
 AROUND = {"REPA": "aligned", "perceptual": "perceived"}
 
@@ -79,9 +79,9 @@ def main() -> None:
     given = arguments.parse_args()
     torch.set_num_threads(1)
     for part in PARTS:
-        shutil.copytree(found("scenes") / part, given.out / part, dirs_exist_ok=True)
+        shutil.copytree(find("scenes") / part, given.out / part, dirs_exist_ok=True)
     for name in given.only:
-        recipe = recipes.load("scenes", ["denoiser.steps=1000000", *CHOICES[name], *given.set], "tiny")
+        recipe = recipes.load("scenes", ["denoiser.steps=1000000", *BASE, *CHOICES[name], *given.set], "tiny")
         for row in tried(name, recipe, given.out, given.seconds):
             with (given.out / "choices.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")

@@ -96,5 +96,6 @@ def orthogonalise(matrices: Float[Tensor, "k m n"], rounds: int = 5) -> Float[Te
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(rounds):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)  # in one pass over memory
+        x = torch.baddbmm(x, polynomial, x, beta=a)
     return x.mT if tall else x
