@@ -55,6 +55,7 @@ TRANSFORMER = ["denoiser.network=pixart", "denoiser.width=256", "denoiser.layers
 CHOICES: dict[str, list[str]] = {
     "base": [],
     "half the rate": ["denoiser.learning_rate=1e-3"],
+    "slower words": ["denoiser.words_rate=0.2"],
     "REPA": [],
     "transformer": TRANSFORMER,
     "AdamW": ["denoiser.optimizer=adamw", "denoiser.learning_rate=1e-3"],

@@ -11,7 +11,7 @@ from sfumato.training.ema import Average
 from sfumato.training.loop import fit, is_preview_due, learning_rate
 from sfumato.training.muon import Muon, orthogonalise
 from sfumato.training.optimizers import build
-from sfumato.training.recipe import Run, Training
+from sfumato.training.recipe import Denoiser, Run, Training
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.stage import Stage
 from sfumato.training.state import State
@@ -97,6 +97,20 @@ def test_the_learning_rate_warms_up_and_decays_to_nothing():
 def test_previews_are_spread_over_the_steps_and_one_is_at_the_end():
     due = [step for step in range(1, 101) if is_preview_due(step, 100, 3)]
     assert due == [34, 67, 100]
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_words_learn_at_their_own_rate(optimizer):
+    network = nn.ModuleDict({"network": nn.Linear(8, 8), "text": nn.Linear(8, 8)})
+    plan = Denoiser(optimizer=optimizer, learning_rate=1e-2, words_rate=0.25, weight_decay=0)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for one in build(network, plan):
+        one.step()
+    moved = {name: (parameter - before[name]).norm().item() for name, parameter in network.named_parameters()}
+    assert moved["text.weight"] == pytest.approx(moved["network.weight"] / 4, rel=0.01)
+    assert moved["text.bias"] == pytest.approx(moved["network.bias"] / 4, rel=0.01)
 
 
 def test_muon_orthogonalises_what_it_adds():

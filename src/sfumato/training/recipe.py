@@ -69,6 +69,10 @@ class Training(Table):
     clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
     ema: Share = 0.999  # decay of the running average of the weights that is kept in the end; 0 for none
 
+    def share_of_rate(self, parameter: str) -> float:
+        """The share of the learning rate at which a parameter of the stage learns."""
+        return 1.0
+
 
 class Autoencoder(Training):
     """The KL autoencoder."""
@@ -116,6 +120,7 @@ class Denoiser(Noising):
     attention: tuple[bool, ...] | None = None  # of a U-Net at each resolution, finest first; everywhere if not given
     width: Annotated[int, Field(ge=64, multiple_of=64)] | None = None  # of a transformer; from `size` when not given
     train_words: bool = False  # whether the text encoder learns on, from what the denoiser needs to hear
+    words_rate: Annotated[float, Field(gt=0, le=1)] = 1.0  # the share of the learning rate at which it does
     channels: Channels | None = None
     layers: Count | None = None
     experts: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # times at which one U-Net hands over to the next
@@ -124,6 +129,9 @@ class Denoiser(Noising):
     def part(self) -> str:
         """The part of the model folder that it becomes."""
         return "unet" if self.network == "unet" else "transformer"
+
+    def share_of_rate(self, parameter: str) -> float:
+        return self.words_rate if "text" in parameter.split(".") else 1.0
 
     @property
     def hears_pooled(self) -> bool:
