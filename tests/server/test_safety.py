@@ -49,6 +49,25 @@ def test_other_machines_are_let_in_with_keys_alone(engine, tmp_path):
         assert client.get("/health").status_code == 200
 
 
+def test_who_comes_by_a_name_through_a_proxy_is_let_in_with_a_key_alone(engine, tmp_path):
+    with pytest.raises(RecipeError, match=r"pics\.example.*--new-key"):
+        light_app(engine, tmp_path, names=("pics.example",))
+    keys = Keys(tmp_path / "keys.json")
+    keys.new("me")
+    with TestClient(light_app(engine, tmp_path, names=("pics.example",)), "http://pics.example") as client:
+        keys.revoke("me")
+        assert client.get("/jobs").status_code == 401
+        keys.file.unlink()
+        assert client.get("/jobs").status_code == 401
+
+
+def test_when_the_last_key_is_revoked_nobody_is_let_in(client, keys):
+    assert client.get("/jobs").status_code == 200
+    headers = {"authorization": f"Bearer {keys.new('me')}"}
+    keys.revoke("me")
+    assert [client.get("/jobs", headers=each).status_code for each in ({}, headers)] == [401, 401]
+
+
 def test_a_wrong_key_is_refused_in_openais_words(client, keys):
     keys.new("me")
     for value in ("", "Bearer wrong", "Basic ???", "Bearer é", "Bearer", "wrong"):

@@ -62,10 +62,10 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
         RecipeError: the server can be reached from other machines and has no keys, or their file is damaged.
     """
     keys = Keys(settings.keys)
-    if not keys.all() and not settings.is_loopback:
+    if settings.is_for_others and not keys.all():
         raise RecipeError(
-            f"At {settings.host} other machines could use this server, and it has no keys. "
-            "Make one with: sfumato serve --new-key NAME; or listen at 127.0.0.1."
+            f"As {settings.names[0] if settings.names else settings.host} other machines could use this server, "
+            "and it has no keys. Make one with: sfumato serve --new-key NAME; or listen at 127.0.0.1, without --name."
         )
     serving = Serving(
         engine,

@@ -66,12 +66,12 @@ _bearer = HTTPBearer(auto_error=False, description="A key that `sfumato serve --
 
 
 def owner_by(here: Serving, authorization: str) -> str:
-    """Who asks: the id of the key, or "local" where there are no keys.
+    """Who asks: the id of the key, or "local" on this machine while there never was a key.
 
     The key comes as `Authorization: Bearer KEY`, or as the password of HTTP's basic authentication.
     Raises Refusal 401.
     """
-    if not here.keys.all() and here.settings.is_loopback:
+    if not here.settings.is_for_others and not here.keys.asked():
         return LOCAL
     secret = _secret(authorization)
     owner = here.keys.owner(secret) if secret else None
