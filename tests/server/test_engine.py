@@ -237,6 +237,15 @@ def test_stopping_finishes_what_is_under_way_where_there_is_time(house):
     assert [here.shelf.job(job.id).state for job in (made, waiting)] == ["done", "queued"]
 
 
+def test_a_model_that_was_trained_further_makes_pictures_with_its_new_weights(house):
+    here = house()
+    here.finished(here.submit())
+    here.pipeline = newer = Instant()
+    here.engine.models.offer("instant", "nowhere")
+    here.finished(here.submit(), here.submit())
+    assert newer.network.passes
+
+
 # --- what is accepted -------------------------------------------------------------------------------------------------
 
 

@@ -82,7 +82,8 @@ class Engine:
         self._jobs: dict[str, Ongoing] = {}  # oldest first
         self._served: dict[str, int] = {}
         self._numbers, self._stopping = itertools.count(), False
-        self._followers, self._shared = Followers(), dict[str, Pipeline]()
+        self._followers = Followers()
+        self._shared: dict[str, tuple[Pipeline, Pipeline]] = {}  # as the models have it, and over twins
         self._steps, self._pictures = Speed(), Speed()
         self._seats = [threading.Thread(target=self._seat, name="seat", daemon=True) for _ in range(self.sharing.seats)]
 
@@ -281,12 +282,12 @@ class Engine:
                 one.job = self.store.mark(one.job.id, "running")
 
     def _pipeline(self, model: str) -> Pipeline:
-        """A model's pipeline, whose networks look when the engine has them look."""
+        """A model's pipeline, whose networks look when the engine has them look; a new one once the model is."""
         pipeline = self.models.pipeline(model)
         with self._change:
-            if model not in self._shared:
-                self._shared[model] = pipeline.over(twins(pipeline.model.parts, self.passes.ask))
-            return self._shared[model]
+            if model not in self._shared or self._shared[model][0] is not pipeline:
+                self._shared[model] = (pipeline, pipeline.over(twins(pipeline.model.parts, self.passes.ask)))
+            return self._shared[model][1]
 
     def _stepped(self, one: Ongoing, picture: Picture, painting: Painting) -> None:
         picture.sitting.require_going()
