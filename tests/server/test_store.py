@@ -405,6 +405,19 @@ def test_pruning_forgets_what_is_old_and_what_is_too_much(store, monkeypatch):
     assert [job.id for job in store.jobs()] == [waiting.id]
 
 
+def test_pruning_does_not_mind_pictures_that_are_removed_meanwhile(store, monkeypatch):
+    job, files = finished(store), store._pictures._files
+
+    def removed_then(id):
+        found = files(id)
+        store._pictures.clear(id)
+        return found
+
+    monkeypatch.setattr(store._pictures, "_files", removed_then)
+    assert store.prune(keep_at_most=1) == 0
+    assert store.job(job.id) == job
+
+
 # --- one owner, one version -------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
@@ -110,9 +110,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         serving.leaving.set()
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await asyncio.to_thread(serving.engine.stop)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await asyncio.to_thread(serving.engine.stop)
 
 
 async def _load(serving: Serving) -> None:
@@ -127,7 +128,7 @@ async def _load(serving: Serving) -> None:
 
 
 async def _tidy(serving: Serving) -> None:
-    """Forget old jobs now and then, where the settings say so."""
+    """Forget old jobs now and then, where the settings say so; what fails is tried again the next time."""
     settings = serving.settings
     days, most = settings.keep_days, settings.keep_gb
     limits = (None if days is None else days * 86_400, None if most is None else round(most * 1e9))
@@ -135,7 +136,7 @@ async def _tidy(serving: Serving) -> None:
         try:
             if forgotten := await asyncio.to_thread(serving.engine.store.prune, *limits):
                 serving.log.write("forgot", jobs=forgotten)
-        except SfumatoError as error:
+        except Exception as error:
             serving.log.defect(error)
         await asyncio.sleep(BETWEEN_TIDYINGS)
 

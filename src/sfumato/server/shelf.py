@@ -42,7 +42,7 @@ class Shelf:
 
     def size(self, id: str) -> int:
         """Bytes that the pictures of a job take."""
-        return sum(file.stat().st_size for file in self._files(id))
+        return sum(map(_size, self._files(id)))
 
     def clear(self, id: str) -> None:
         """Remove the pictures of a job."""
@@ -50,7 +50,17 @@ class Shelf:
             shutil.rmtree(self._folder / id, ignore_errors=True)
 
     def _files(self, id: str) -> list[Path]:
-        folder = self._folder / id if is_id(id) else None
-        if folder is None or not folder.is_dir():
+        if not is_id(id):
             return []
-        return [file for file in folder.iterdir() if _NAME.fullmatch(file.name)]
+        try:
+            return [file for file in (self._folder / id).iterdir() if _NAME.fullmatch(file.name)]
+        except FileNotFoundError:  # there are none yet, or they were removed just now
+            return []
+
+
+def _size(file: Path) -> int:
+    """Of a file that may have been removed meanwhile."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
