@@ -10,6 +10,8 @@ import time
 import zlib
 
 import pytest
+from anyio.to_thread import current_default_thread_limiter
+from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -307,6 +309,22 @@ def test_health_readiness_and_counts_are_told(client, app):
     assert "raccoon" not in told
     app.state.serving.leaving.set()
     assert client.get("/ready").status_code == 503
+
+
+def test_health_and_readiness_are_told_while_every_thread_is_busy(client):
+    soon(lambda: client.get("/ready").status_code == 200)
+    gate, began = threading.Event(), time.monotonic()
+    try:
+        for _ in range(client.portal.call(threads_at_once)):
+            client.portal.start_task_soon(run_in_threadpool, gate.wait, 20)
+        assert [client.get(path).status_code for path in ("/health", "/ready")] == [200, 200]
+        assert time.monotonic() - began < 15
+    finally:
+        gate.set()
+
+
+async def threads_at_once():
+    return int(current_default_thread_limiter().total_tokens)
 
 
 def connected(address):

@@ -54,8 +54,8 @@ class Serving:
     ready: threading.Event = field(default_factory=threading.Event)
 
 
-def serving_of(http: Request) -> Serving:
-    """What the server of a request works with."""
+async def serving_of(http: Request) -> Serving:
+    """What the server of a request works with; it needs no thread, of which there may be none."""
     found: Serving = http.app.state.serving
     return found
 
