@@ -369,6 +369,24 @@ def test_readers_are_let_go_when_the_engine_stops(house):
         assert all(event.kind != "failed" for event in telling.result(60))
 
 
+def test_who_follows_waits_for_nobody_elses_threads(house):
+    here, gate = house(), threading.Event()
+    (job,) = here.finished(here.submit())
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        others = loop.run_in_executor(None, gate.wait, 60)
+        try:
+            async with asyncio.timeout(30):
+                return [event.kind async for event in here.engine.follow(job.id)]
+        finally:
+            gate.set()
+            await others
+
+    assert asyncio.run(run()) == ["done"]
+
+
 def test_previews_are_made_when_somebody_looks_and_not_too_often():
     made = []
 

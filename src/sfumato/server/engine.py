@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,7 @@ from sfumato.server.store import Store
 log = logging.getLogger("sfumato.server")
 
 LAST_WORDS = 5.0  # seconds in which a picture that was told to stop does
+TELLING = 2  # threads for those who begin to follow a job
 
 
 class _TimeIsUp(SfumatoError):
@@ -84,6 +86,7 @@ class Engine:
         self._numbers, self._stopping = itertools.count(), False
         self._followers = Followers()
         self._shared: dict[str, tuple[Pipeline, Pipeline]] = {}  # as the models have it, and over twins
+        self._telling = ThreadPoolExecutor(TELLING, "telling")  # the loop's own may be full of what takes long
         self._steps, self._pictures = Speed(), Speed()
         self._seats = [threading.Thread(target=self._seat, name="seat", daemon=True) for _ in range(self.sharing.seats)]
 
@@ -171,7 +174,7 @@ class Engine:
         An event's preview takes its time when it is called, so not in an event loop. Raises JobNotFound.
         """
         with self._followers.following(id) as follower:
-            await asyncio.to_thread(self._tell_where, id, follower)
+            await asyncio.get_running_loop().run_in_executor(self._telling, self._tell_where, id, follower)
             async for event in follower.events():
                 yield event
 
