@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from instant import Instant, Shelf
-from sfumato.errors import CheckpointError, JobNotFound, ModelNotFound, PromptError, QueueFull, RecipeError
+from sfumato.errors import CheckpointError, JobNotFound, ModelNotFound, PromptError, QueueFull, RecipeError, StoreFull
 from sfumato.pipelines.keepsake import read_recipe
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
@@ -87,7 +87,7 @@ def followed(engine, id, seen=None, slowly=0.0):
         return events
 
     events = []
-    return asyncio.run(run())
+    return asyncio.run(asyncio.wait_for(run(), 60))
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
@@ -185,6 +185,25 @@ def test_what_fails_fails_alone_and_says_so_without_the_folders_of_the_machine(h
     assert said(CheckpointError("/home/somebody/models/a b.json is missing, sigma / alpha")) == (
         "a b.json is missing, sigma / alpha"
     )
+
+
+def test_a_job_whose_failure_cannot_be_written_is_let_go_and_can_be_cancelled(house, monkeypatch):
+    here = house()
+    mark = here.shelf.mark
+
+    def full(id, state, error=""):
+        if state == "failed":
+            raise StoreFull("The disk is full.")
+        return mark(id, state, error)
+
+    monkeypatch.setattr(here.shelf, "mark", full)
+    here.network.open.clear()
+    job = here.submit(prompt="broken")
+    within(here.network.begun.is_set)
+    here.network.open.set()
+    within(lambda: here.engine.busy().jobs == 0)
+    assert followed(here.engine, job.id) == [Event(job.id, "running")]
+    assert here.engine.cancel(job.id).state == here.shelf.job(job.id).state == "cancelled"
 
 
 def test_a_job_that_takes_too_long_is_given_up(house):

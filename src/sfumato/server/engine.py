@@ -154,10 +154,11 @@ class Engine:
     def cancel(self, id: str) -> Job:
         """Have a job end, at the next step of its pictures; one that is finished stays as it is. Raises JobNotFound."""
         with self._change:
-            if id not in self._jobs:
-                return self._job(id)
-            job = self.store.mark(id, "cancelled")
-            self._let_go(id, Event(id, "cancelled"))
+            job = self._job(id)
+            if not job.is_finished:  # nor under way, if its failure could not be written
+                job = self.store.mark(id, "cancelled")
+            if id in self._jobs:
+                self._let_go(id, Event(id, job.state))
         return job
 
     def position(self, id: str) -> int:
@@ -168,7 +169,7 @@ class Engine:
             return places(self._jobs.values(), self._served).get(id, 0)
 
     async def follow(self, id: str) -> AsyncGenerator[Event, None]:
-        """What happens to a job from now on, until it is finished or the engine stops.
+        """What happens to a job from now on, until it is finished, or the engine stops or has given it up.
 
         It begins with where the job stands. Whoever reads slowly misses steps and nothing else; nobody waits for them.
         An event's preview takes its time when it is called, so not in an event loop. Raises JobNotFound.
@@ -192,6 +193,7 @@ class Engine:
             one = self._jobs.get(id)
             if one is None:
                 follower.put(Event(id, self._job(id).state))
+                follower.end()  # also where that is no end: nothing more is done for it here
             elif one.is_queued:
                 one.place = places(self._jobs.values(), self._served)[id]
                 follower.put(Event(id, "queued", position=one.place))
