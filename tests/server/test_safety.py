@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from light_server import LightEngine, light_app, listening, png
-from sfumato.errors import RecipeError
+from sfumato.errors import CheckpointError, PromptError, RecipeError, StorageError, StoreFull
 from sfumato.server.keys import Keys
 from sfumato.server.limits import Limits
 from sfumato.server.logs import log_to
@@ -254,9 +254,50 @@ def test_a_defect_tells_nothing_of_the_inside(client, engine, monkeypatch):
     answer = client.post("/v1/images/generations", json=ASK)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "secret" not in answer.text + written.getvalue()
-    (defect,) = [line for line in map(json.loads, written.getvalue().splitlines()) if line["event"] == "defect"]
+    (defect,) = defects(written)
     assert defect["error"] == "ZeroDivisionError"
     assert "test_safety.py" in defect["at"][-1]
+
+
+def defects(written):
+    return [line for line in map(json.loads, written.getvalue().splitlines()) if line["event"] == "defect"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "logged"),
+    [
+        (StorageError("Could not write /secret/place: Permission denied."), 500, "storage_error", True),
+        (CheckpointError("/secret/place/config.json is missing."), 500, "model_error", True),
+        (StoreFull("/secret/place is full."), 507, "storage_full", False),
+        (PromptError("seed is a secret."), 400, "invalid_value", False),
+    ],
+)
+def test_a_failure_of_the_servers_own_is_logged_with_its_reason(
+    client, engine, monkeypatch, error, status, code, logged
+):
+    job = client.post("/jobs", json=ASK).json()["id"]
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(engine, "submit", broken)
+    monkeypatch.setattr(engine, "follow", broken)
+    written = io.StringIO()
+    log_to(written)
+    answer, stream = client.post("/jobs", json=ASK), client.get(f"/jobs/{job}/events").text
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert code in stream
+    assert "/secret/place" not in answer.text + stream
+    assert [line["message"] for line in defects(written)] == [str(error)] * 2 * logged
+
+
+def test_a_damaged_file_of_keys_is_logged(client, keys):
+    keys.file.write_text("{")
+    written = io.StringIO()
+    log_to(written)
+    assert client.get("/jobs").status_code == 500
+    (defect,) = defects(written)
+    assert "damaged" in defect["message"]
 
 
 @pytest.mark.parametrize("told", [False, True])

@@ -20,7 +20,6 @@ from sfumato.server.a1111 import about, pictures
 from sfumato.server.bodies import Bodies
 from sfumato.server.description import describe
 from sfumato.server.doors import Doors
-from sfumato.server.errors import refusal_of
 from sfumato.server.headers import SecurityHeaders
 from sfumato.server.hosts import Hosts
 from sfumato.server.keys import Keys
@@ -29,10 +28,10 @@ from sfumato.server.logs import Log
 from sfumato.server.metrics import Metrics
 from sfumato.server.openai import completions, images, models
 from sfumato.server.rates import Rates
-from sfumato.server.serving import Serving
+from sfumato.server.serving import Serving, refused
 from sfumato.server.settings import Settings
 from sfumato.server.shapes import JobAsked
-from sfumato.server.watching import Watching
+from sfumato.server.watching import Watching, route_of
 
 if TYPE_CHECKING:
     from sfumato.server.engine import Engine
@@ -142,7 +141,5 @@ async def _tidy(serving: Serving) -> None:
 
 
 async def _answer(http: Request, error: Exception) -> JSONResponse:
-    refusal = refusal_of(error)
-    if refusal.status >= 500 and not isinstance(error, SfumatoError):
-        http.app.state.serving.log.defect(error)
+    refusal = refused(http.app.state.serving, error, route=route_of(http.scope))
     return refusal.answer(http.url.path)

@@ -6,14 +6,15 @@ import base64
 import binascii
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
+from sfumato.errors import StoreFull
 from sfumato.server.a1111.board import Board
-from sfumato.server.errors import Refusal, too_many
+from sfumato.server.errors import Refusal, refusal_of, too_many
 from sfumato.server.keys import LOCAL, Keys
 from sfumato.server.links import Links
 from sfumato.server.logs import Log
@@ -58,6 +59,14 @@ async def serving_of(http: Request) -> Serving:
     """What the server of a request works with; it needs no thread, of which there may be none."""
     found: Serving = http.app.state.serving
     return found
+
+
+def refused(here: Serving, error: BaseException, **values: Any) -> Refusal:
+    """An error as a refusal. What is the server's own fault is written down, with these values."""
+    refusal = refusal_of(error)
+    if refusal.status >= 500 and not isinstance(error, Refusal | StoreFull):
+        here.log.defect(error, **values)
+    return refusal
 
 
 Here = Annotated[Serving, Depends(serving_of)]

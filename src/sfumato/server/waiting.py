@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from sfumato.errors import SfumatoError
-from sfumato.server.errors import Refusal, refusal_of
+from sfumato.server.errors import Refusal
 from sfumato.server.job import Event, Job
-from sfumato.server.serving import Serving
+from sfumato.server.serving import Serving, refused
 
 
 Answer = TypeVar("Answer")
@@ -107,10 +106,8 @@ async def events(here: Serving, id: str) -> AsyncGenerator[Event, None]:
 
 
 def failed(here: Serving, error: Exception) -> dict[str, Any]:
-    """What is said within a stream when something goes wrong; a defect is written down."""
-    if not isinstance(error, SfumatoError):
-        here.log.defect(error)
-    return {"error": refusal_of(error).error()}
+    """What is said within a stream when something goes wrong; a fault of the server's own is written down."""
+    return {"error": refused(here, error).error()}
 
 
 async def give_up(here: Serving, id: str) -> None:
