@@ -80,6 +80,7 @@ def test_a_picture_is_on_the_disk_before_it_has_its_name(store, monkeypatch):
     temporary = seen[named].split(" is ")[0]
     assert temporary in seen[:named], "the content was flushed before"
     assert str(file.parent) in seen[named:], "and the name after"
+    assert [what for what in seen if " is " in what] == [seen[named]], "it is written once"
 
 
 def test_a_full_disk_takes_nothing_by_halves_and_it_goes_on_when_there_is_room(tmp_path):

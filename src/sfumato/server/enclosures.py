@@ -41,8 +41,7 @@ class Enclosures:
         """Copy a picture, unless it is here already; StoreFull when there is no room, PromptError when it is gone."""
         file = self._folder / given.sha256
         if not file.exists():
-            content = given.content()
-            place(file, lambda temporary: _fill(temporary, content), self._workbench)
+            place(file, given.content(), self._workbench)
 
     def discard(self, database: sqlite3.Connection, names: Iterable[str]) -> None:
         """Remove those of the pictures with these SHA-256 that no job needs."""
@@ -61,7 +60,3 @@ class Enclosures:
     def _path(self, sha256: Any) -> str:
         known = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
         return str(self._folder / sha256) if known else ""
-
-
-def _fill(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

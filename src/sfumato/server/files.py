@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from sfumato.errors import StorageError, StoreFull
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def place(file: Path, fill: Callable[[Path], None], workbench: Path) -> None:
-    """Put a file in its place. `fill` writes it in the folder `workbench`, on the same disk, from where it is moved.
+def place(file: Path, content: bytes, workbench: Path) -> None:
+    """Put a file in its place: written in the folder `workbench`, on the same disk, and moved from there.
 
     The folder of the file is made if need be; the one around that must be there.
 
@@ -26,7 +26,7 @@ def place(file: Path, fill: Callable[[Path], None], workbench: Path) -> None:
     temporary = workbench / f"{secrets.token_hex(8)}{file.suffix}"
     try:
         with writing(file):
-            fill(temporary)
+            temporary.write_bytes(content)
             flush(temporary)
             if not file.parent.exists():
                 file.parent.mkdir(exist_ok=True)
@@ -43,10 +43,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if is_full(error):
+        if error.errno in NO_ROOM:
             raise StoreFull(full()) from error
-        if isinstance(error, StorageError):
-            raise
         raise StorageError(f"Could not write {path}: {error.strerror or error}. Look at its rights.") from error
 
 
@@ -57,15 +55,6 @@ def flush(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether a failed write failed for want of room, at its root."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            return True
-        error = error.__cause__
-    return False
 
 
 def full() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from sfumato.server.files import place
@@ -19,14 +18,14 @@ class Shelf:
     def __init__(self, folder: Path, workbench: Path) -> None:
         self._folder, self._workbench = folder, workbench
 
-    def put(self, id: str, number: int, fill: Callable[[Path], None]) -> Path:
+    def put(self, id: str, number: int, content: bytes) -> Path:
         """Put a picture in its place, unless there is one: equal requests make equal pictures.
 
         Raises StoreFull when there is no room, StorageError when it cannot be written for another reason.
         """
         file = self._folder / id / f"{number}.png"
         if not file.exists():
-            place(file, fill, self._workbench)
+            place(file, content, self._workbench)
         return file
 
     def file(self, id: str, number: int) -> Path | None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfumato.errors import JobNotFound, PromptError, StoreError, StoreFull
-from sfumato.pipelines.marks.writing import PLAIN, Marks
+from sfumato.pipelines.marks.writing import PLAIN, Marks, written
 from sfumato.server.discretion import discreet, searchable, sought
 from sfumato.server.enclosures import Enclosures, enclosed
 from sfumato.server.files import Reserve, flush, writing
@@ -170,13 +170,10 @@ class Store:
             JobNotFound: there is no such job, or it has no such picture.
             StoreFull: there is no room; nothing was kept.
         """
-        from sfumato.pipelines.keepsake import save_picture
-
         job = self.job(id)
         if job is None or not 0 <= picture < job.count:
             raise JobNotFound(f"There is no job {id!r:.50} with a picture {picture}.")
-        marks, told = self.marks_of(job), dict(recipe)
-        file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told, marks))
+        file = self._pictures.put(id, picture, written(image, recipe, marks=self.marks_of(job)))
         if self.job(id) is None:  # forgotten meanwhile
             self._pictures.clear(id)
             raise JobNotFound(f"The job {id} was forgotten.")
