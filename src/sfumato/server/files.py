@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from sfumato.errors import StorageError, StoreFull
@@ -14,10 +14,13 @@ from sfumato.errors import StorageError, StoreFull
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def place(file: Path, content: bytes, workbench: Path) -> None:
+def place(
+    file: Path, content: bytes, workbench: Path, guard: AbstractContextManager[object] = nullcontext()
+) -> None:
     """Put a file in its place: written in the folder `workbench`, on the same disk, and moved from there.
 
-    The folder of the file is made if need be; the one around that must be there.
+    The folder of the file is made if need be; the one around that must be there. The move is made within `guard`; what
+    that raises is raised, and nothing was moved.
 
     Raises:
         StoreFull: there is no room; nothing was written.
@@ -28,11 +31,12 @@ def place(file: Path, content: bytes, workbench: Path) -> None:
         with writing(file):
             temporary.write_bytes(content)
             flush(temporary)
-            if not file.parent.exists():
-                file.parent.mkdir(exist_ok=True)
-                flush(file.parent.parent)
-            temporary.replace(file)
-            flush(file.parent)
+            with guard:
+                if not file.parent.exists():
+                    file.parent.mkdir(exist_ok=True)
+                    flush(file.parent.parent)
+                temporary.replace(file)
+                flush(file.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,6 +46,8 @@ def writing(path: Path) -> Iterator[None]:
     """Turn a failed write into a StoreFull, or a StorageError that says what to do."""
     try:
         yield
+    except StorageError:
+        raise
     except OSError as error:
         if error.errno in NO_ROOM:
             raise StoreFull(full()) from error
