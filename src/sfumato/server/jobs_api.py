@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, Response
+from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -63,9 +64,8 @@ async def accept(http: Request, here: Here, owner: Asker, answer: Response) -> J
     asked, files = await _asked(http)
     settings = asked.settings()
     for name in PICTURES:
-        content = files.get(name) or (bytes_of(settings[name], name) if name in settings else None)
-        if content is not None:
-            settings[name] = await run_in_threadpool(picture_of, content, name)
+        if (given := files.get(name) or settings.get(name)) is not None:
+            settings[name] = await run_in_threadpool(_picture, given, name)
     job, _ = await submit(here, owner, asked.model, settings, asked.count, asked.private)
     answer.headers["Location"] = f"/jobs/{job.id}"
     return await run_in_threadpool(shown, here, job)
@@ -179,6 +179,11 @@ async def _asked(http: Request) -> tuple[Ask, dict[str, bytes]]:
     form, files = await form_of(http, Form, PICTURES)
     found = {name: content for name in PICTURES if (content := one(files, name)) is not None}
     return JobAsked.model_validate_json(form.request), found
+
+
+def _picture(given: bytes | str, name: str) -> Image.Image:
+    """A picture that came as a file or in base64; Refusal if it is none."""
+    return picture_of(given if isinstance(given, bytes) else bytes_of(given, name), name)
 
 
 async def _told(here: Serving, job: Job, previews: bool) -> AsyncGenerator[str, None]:
