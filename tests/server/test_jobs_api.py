@@ -8,7 +8,7 @@ import json
 import pytest
 from PIL import Image
 
-from light_server import SIDE, png
+from light_server import SIDE, LightPipeline, png
 from sfumato.server import jobs_api
 from sfumato.server.given import bytes_of
 from sfumato.server.keys import Keys
@@ -76,6 +76,13 @@ def test_base64_is_decoded_beside_the_event_loop(client, monkeypatch):
     text = base64.b64encode(png((9, 9, 9))).decode()
     assert client.post("/jobs", json={"prompt": "a", "picture": text}).status_code == 202
     assert seen == []
+
+
+def test_what_is_asked_for_is_checked_once(client, monkeypatch):
+    checked, batch = [], LightPipeline.batch
+    monkeypatch.setattr(LightPipeline, "batch", lambda *given: checked.append(given) or batch(*given))
+    assert client.post("/jobs", json={"prompt": "a"}).status_code == 202
+    assert len(checked) == 1
 
 
 def test_the_history_is_searched_and_paged(client):

@@ -248,7 +248,7 @@ def test_a_defect_tells_nothing_of_the_inside(client, engine, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("a secret prompt at /secret/place")
 
-    monkeypatch.setattr(engine, "submit", broken)
+    monkeypatch.setattr(engine, "accept", broken)
     written = io.StringIO()
     log_to(written)
     answer = client.post("/v1/images/generations", json=ASK)
@@ -280,7 +280,7 @@ def test_a_failure_of_the_servers_own_is_logged_with_its_reason(
     def broken(*_):
         raise error
 
-    monkeypatch.setattr(engine, "submit", broken)
+    monkeypatch.setattr(engine, "accept", broken)
     monkeypatch.setattr(engine, "follow", broken)
     written = io.StringIO()
     log_to(written)

@@ -124,6 +124,12 @@ class Engine:
     # --- jobs -----------------------------------------------------------------------------------------------------
 
     def submit(self, owner: str, model: str, request: Request, count: int = 1, private: bool = False) -> Job:
+        """Accept a job, as `accept` does, where nobody asks for the size of its pictures."""
+        return self.accept(owner, model, request, count, private)[0]
+
+    def accept(
+        self, owner: str, model: str, request: Request, count: int = 1, private: bool = False
+    ) -> tuple[Job, tuple[int, int]]:
         """Accept a job. When this returns, it is in the store; the model is loaded first, if it is not yet.
 
         Args:
@@ -134,6 +140,9 @@ class Engine:
             count: pictures, with the seeds seed, seed + 1, ...
             private: its words are forgotten once it is finished.
 
+        Returns:
+            The job, and the width and height of its pictures in pixels.
+
         Raises:
             PromptError: something is asked for that this model cannot do or that the limits forbid.
             ModelNotFound, CheckpointError: there is no such model, or it cannot be loaded.
@@ -142,14 +151,14 @@ class Engine:
         """
         self.limits.require(request, count)
         request.following(count - 1)  # or its seeds end too late
-        self._require_possible(self.models.pipeline(model), request)
+        size = self._size(self.models.pipeline(model), request)
         with self._change:
             self._require_room(owner)
             job = self.store.add(owner, model, request, count, private)
             self._take_up(job)
             self._tell_places()
             self._change.notify_all()
-        return job
+        return job, size
 
     def cancel(self, id: str) -> Job:
         """Have a job end, at the next step of its pictures; one that is finished stays as it is. Raises JobNotFound."""
@@ -210,10 +219,13 @@ class Engine:
 
     # --- what is accepted -----------------------------------------------------------------------------------------
 
-    def _require_possible(self, pipeline: Pipeline, request: Request) -> None:
+    def _size(self, pipeline: Pipeline, request: Request) -> tuple[int, int]:
+        """Of a finished picture; PromptError when the model cannot make it, or when it is too large."""
         batch = pipeline.batch([request])
         larger = prod(pipeline.factors) if request.upsampler_steps else 1
-        self.limits.require_size(batch.width * larger, batch.height * larger)
+        size = batch.width * larger, batch.height * larger
+        self.limits.require_size(*size)
+        return size
 
     def _require_room(self, owner: str) -> None:
         if self._stopping:
