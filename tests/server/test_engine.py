@@ -326,11 +326,10 @@ def test_only_models_that_are_offered_are_loaded_and_each_once():
         return Instant()
 
     models = Models({"one": "a/folder", "two": "another"}, load=load)
-    assert (models.names(), models.default, models.is_loaded("one")) == (["one", "two"], "one", False)
+    assert (models.names(), models.default) == (["one", "two"], "one")
     with ThreadPoolExecutor(4) as pool:
         assert len({id(each) for each in pool.map(models.pipeline, ["one"] * 4)}) == 1
     assert loaded == ["a/folder"]
-    assert models.is_loaded("one")
     for ask in (models.pipeline, models.writer):
         with pytest.raises(ModelNotFound, match="one, two"):
             ask("../one")

@@ -388,12 +388,16 @@ def soon(look, seconds=120):
     return seen
 
 
+def running(engine):
+    return [job for job in engine.store.jobs() if job.state == "running"]
+
+
 @pytest.mark.parametrize(("stream", "late"), [(b"false", False), (b"true", False), (b"true", True)])
 def test_who_leaves_while_waiting_gives_the_job_up(address, engine, stream, late):
     engine.middle.clear()
     with connected(address) as client:
         asked(client, b'{"prompt": "a", "stream": %s, "partial_images": %d}' % (stream, stream == b"true"))
-        (job,) = soon(lambda: engine.store.jobs(states=["running"]))
+        (job,) = soon(lambda: running(engine))
         if late:
             assert client.recv(100)
     soon(lambda: engine.store.job(job.id).state == "cancelled")
@@ -403,7 +407,7 @@ def test_who_leaves_while_the_server_stops_does_not(address, app, engine):
     engine.middle.clear()
     with connected(address) as client:
         asked(client, b'{"prompt": "a"}')
-        (job,) = soon(lambda: engine.store.jobs(states=["running"]))
+        (job,) = soon(lambda: running(engine))
         app.state.serving.leaving.set()
     time.sleep(0.2)
     assert engine.store.job(job.id).state == "running"

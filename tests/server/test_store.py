@@ -323,14 +323,12 @@ def test_a_search_finds_prompts_that_hold_every_word(store):
         assert {job.id for job in store.jobs(search=search)} == set(found), search
 
 
-def test_the_history_of_an_owner_and_of_states(store):
+def test_the_history_of_an_owner(store):
     mine = store.add("anna", "digits", CAT)
     other = store.add("ben", "digits", CAT)
-    store.mark(other.id, "cancelled")
     assert [job.id for job in store.jobs(owner="anna")] == [mine.id]
     assert store.jobs(owner="' OR 1") == []
-    assert [job.id for job in store.jobs(states=("cancelled", "failed"))] == [other.id]
-    assert [job.id for job in store.jobs(states=("queued",), owner="anna", search="cat")] == [mine.id]
+    assert [job.id for job in store.jobs(owner="ben", search="cat")] == [other.id]
 
 
 # --- forgetting -------------------------------------------------------------------------------------------------------

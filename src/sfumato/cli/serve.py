@@ -35,7 +35,9 @@ def serve(
     key_file: Annotated[Path | None, typer.Option(help="Where the keys stand; else keys.json in the store.")] = None,
     new_key: Annotated[str | None, typer.Option(help="Make a key of this name, show it once, and leave.")] = None,
     revoke_key: Annotated[str | None, typer.Option(help="Take the right of this key away, and leave.")] = None,
-    name: Annotated[list[str] | None, typer.Option(help="A host name that clients use besides; needs keys. Repeatable.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A host name that clients use besides; needs keys. Repeatable.")
+    ] = None,
     limit: Annotated[
         list[str] | None, typer.Option(help="NAME=NUMBER of what is accepted; a wrong name lists all. Repeatable.")
     ] = None,
@@ -105,9 +107,7 @@ def _limits(given: list[str]) -> Limits:
     from sfumato.server.limits import Limits
 
     known: dict[str, type[int | float]] = {
-        entry.name: float if isinstance(entry.default, float) else int
-        for entry in fields(Limits)
-        if entry.name != "files"
+        entry.name: float if isinstance(entry.default, float) else int for entry in fields(Limits)
     }
     numbers: dict[str, Any] = {}
     for text in given:

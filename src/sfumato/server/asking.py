@@ -15,12 +15,12 @@ from sfumato.pipelines.request import Request
 from sfumato.server.errors import Refusal, parameter_of
 from sfumato.server.job import Job
 from sfumato.server.serving import Serving
+from sfumato.server.shapes import PICTURES
 
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
 
-PICTURES = ("picture", "mask")
 SIZES = ("width", "height")
 
 

@@ -14,9 +14,7 @@ from sfumato.errors import StorageError, StoreFull
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def place(
-    file: Path, content: bytes, workbench: Path, guard: AbstractContextManager[object] = nullcontext()
-) -> None:
+def place(file: Path, content: bytes, workbench: Path, guard: AbstractContextManager[object] = nullcontext()) -> None:
     """Put a file in its place: written in the folder `workbench`, on the same disk, and moved from there.
 
     The folder of the file is made if need be; the one around that must be there. The move is made within `guard`; what

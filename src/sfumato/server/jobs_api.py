@@ -20,6 +20,7 @@ from sfumato.server.errors import Refusal, answers
 from sfumato.server.forms import LONGEST_FIELD, described, form_of, one, require_type
 from sfumato.server.given import bytes_of, picture_of
 from sfumato.server.job import Event, Job
+from sfumato.server.limits import NETWORKS
 from sfumato.server.serving import Asker, Here, Owner, Serving
 from sfumato.server.shapes import PICTURES, Ask, JobAsked, JobList, JobShown
 from sfumato.server.streams import EventStream, event
@@ -213,6 +214,6 @@ def _without_paths(request: dict[str, Any]) -> dict[str, Any]:
     for name in PICTURES:
         if isinstance(request.get(name), dict):
             request[name] = {"sha256": request[name].get("sha256")}
-    for name in ("control", "like"):
+    for name in NETWORKS:
         request.pop(name, None)
     return {name: value for name, value in request.items() if value is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -119,12 +119,7 @@ class Store:
         return self._job(rows[0]) if rows else None
 
     def jobs(
-        self,
-        owner: str | None = None,
-        search: str = "",
-        before: float | None = None,
-        limit: int = 50,
-        states: Collection[str] = (),
+        self, owner: str | None = None, search: str = "", before: float | None = None, limit: int = 50
     ) -> list[Job]:
         """The history, newest first.
 
@@ -134,15 +129,12 @@ class Store:
             before: jobs created before this moment alone; `created` of the last of a page leads to the next, without
                 a gap.
             limit: at most so many, up to `MOST_LISTED`.
-            states: jobs in one of these alone; all if empty.
         """
         conditions: list[tuple[str, list[Any]]] = [("instr(words, ?)", [word]) for word in sought(search)]
         if owner is not None:
             conditions.append(("owner = ?", [owner]))
         if before is not None:
             conditions.append(("created < ?", [before]))
-        if states:
-            conditions.append((f"state IN ({', '.join('?' * len(states))})", list(states)))
         where = " AND ".join(text for text, _ in conditions) or "TRUE"
         values = [value for _, several in conditions for value in several]
         most = min(max(limit, 0), MOST_LISTED)

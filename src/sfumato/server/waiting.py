@@ -15,7 +15,6 @@ from sfumato.server.errors import Refusal
 from sfumato.server.job import Event, Job
 from sfumato.server.serving import Serving, refused
 
-
 Answer = TypeVar("Answer")
 
 
