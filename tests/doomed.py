@@ -75,13 +75,16 @@ def check(folder, told):
             assert job is not None, f"an accepted job is gone: {id}"
             assert what != "kept" or int(number[0]) in store.kept(id)
             assert what != "done" or job.state == "done"
-        for job in store.jobs(limit=500):
+        jobs = store.jobs(limit=500)
+        for job in jobs:
             assert job.state != "done" or store.kept(job.id) == [0, 1]
             for number in store.kept(job.id):
                 file = store.path(job.id, number)
                 assert Image.open(file).tobytes() == picture(job.asked(number).seed).tobytes()
                 assert read_recipe(file)["request"]["seed"] == job.asked(number).seed
         assert not list((Path(folder) / "partial").iterdir())
+        needed = {job.request["picture"]["sha256"] for job in jobs}
+        assert {file.name for file in (Path(folder) / "given").iterdir()} == needed
 
 
 def main(folder, rounds):

@@ -106,8 +106,11 @@ class LightEngine:
         for thread in self._threads:
             thread.join()
 
-    def submit(self, owner, model, request, count=1, private=False):
+    def accept(self, owner, model, request, count=1, private=False):
         self.limits.require(request, count)
+        batch = self.models.pipeline(model).batch([request])
+        size = batch.width * 2, batch.height * 2
+        self.limits.require_size(*size)
         if self.full:
             raise QueueFull("There are 3 jobs that are not finished; come again in 7 s.", 7)
         job = self.store.add(owner, model, request, count, private)
@@ -115,7 +118,7 @@ class LightEngine:
         thread = threading.Thread(target=self._make, args=(job,), daemon=True)
         self._threads.append(thread)
         thread.start()
-        return job
+        return job, size
 
     def cancel(self, id):
         job = self.store.job(id)

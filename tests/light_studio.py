@@ -65,13 +65,16 @@ class LightModels:
 
 
 class LightKeys:
-    """Keys that are known as they are: owners by key."""
+    """Keys that are known as they are: owners by key; None where there never was one."""
 
     def __init__(self, owners):
-        self._owners = owners
+        self._owners, self._asked = owners or {}, owners is not None
 
     def all(self):
         return [SimpleNamespace(id=owner) for owner in self._owners.values()]
+
+    def asked(self):
+        return self._asked
 
     def owner(self, key):
         return self._owners.get(key)

@@ -20,7 +20,9 @@ def test_a_key_is_shown_once_and_revoked(tmp_path):
     assert made.exit_code == 0
     keys = Keys(tmp_path / "keys.json")
     assert keys.owner(made.stdout.strip())
-    assert CliRunner().invoke(app, ["serve", "--store", str(tmp_path), "--revoke-key", "me"]).exit_code == 0
+    revoked = CliRunner().invoke(app, ["serve", "--store", str(tmp_path), "--revoke-key", "me"])
+    assert revoked.exit_code == 0
+    assert f"delete {keys.file}" in revoked.stderr
     assert keys.all() == ()
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from instant import Instant, Shelf
-from sfumato.errors import CheckpointError, JobNotFound, ModelNotFound, PromptError, QueueFull, RecipeError
+from sfumato.errors import CheckpointError, JobNotFound, ModelNotFound, PromptError, QueueFull, RecipeError, StoreFull
 from sfumato.pipelines.keepsake import read_recipe
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
@@ -87,7 +87,7 @@ def followed(engine, id, seen=None, slowly=0.0):
         return events
 
     events = []
-    return asyncio.run(run())
+    return asyncio.run(asyncio.wait_for(run(), 60))
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
@@ -187,6 +187,25 @@ def test_what_fails_fails_alone_and_says_so_without_the_folders_of_the_machine(h
     )
 
 
+def test_a_job_whose_failure_cannot_be_written_is_let_go_and_can_be_cancelled(house, monkeypatch):
+    here = house()
+    mark = here.shelf.mark
+
+    def full(id, state, error=""):
+        if state == "failed":
+            raise StoreFull("The disk is full.")
+        return mark(id, state, error)
+
+    monkeypatch.setattr(here.shelf, "mark", full)
+    here.network.open.clear()
+    job = here.submit(prompt="broken")
+    within(here.network.begun.is_set)
+    here.network.open.set()
+    within(lambda: here.engine.busy().jobs == 0)
+    assert followed(here.engine, job.id) == [Event(job.id, "running")]
+    assert here.engine.cancel(job.id).state == here.shelf.job(job.id).state == "cancelled"
+
+
 def test_a_job_that_takes_too_long_is_given_up(house):
     here = house(limits=Limits(seconds=0.05))
     here.network.open.clear()
@@ -235,6 +254,15 @@ def test_stopping_finishes_what_is_under_way_where_there_is_time(house):
     here.network.open.set()
     stopping.join(60)
     assert [here.shelf.job(job.id).state for job in (made, waiting)] == ["done", "queued"]
+
+
+def test_a_model_that_was_trained_further_makes_pictures_with_its_new_weights(house):
+    here = house()
+    here.finished(here.submit())
+    here.pipeline = newer = Instant()
+    here.engine.models.offer("instant", "nowhere")
+    here.finished(here.submit(), here.submit())
+    assert newer.network.passes
 
 
 # --- what is accepted -------------------------------------------------------------------------------------------------
@@ -298,11 +326,10 @@ def test_only_models_that_are_offered_are_loaded_and_each_once():
         return Instant()
 
     models = Models({"one": "a/folder", "two": "another"}, load=load)
-    assert (models.names(), models.default, models.is_loaded("one")) == (["one", "two"], "one", False)
+    assert (models.names(), models.default) == (["one", "two"], "one")
     with ThreadPoolExecutor(4) as pool:
         assert len({id(each) for each in pool.map(models.pipeline, ["one"] * 4)}) == 1
     assert loaded == ["a/folder"]
-    assert models.is_loaded("one")
     for ask in (models.pipeline, models.writer):
         with pytest.raises(ModelNotFound, match="one, two"):
             ask("../one")
@@ -358,6 +385,24 @@ def test_readers_are_let_go_when_the_engine_stops(house):
         here.network.open.set()
         here.engine.stop(0)
         assert all(event.kind != "failed" for event in telling.result(60))
+
+
+def test_who_follows_waits_for_nobody_elses_threads(house):
+    here, gate = house(), threading.Event()
+    (job,) = here.finished(here.submit())
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        others = loop.run_in_executor(None, gate.wait, 60)
+        try:
+            async with asyncio.timeout(30):
+                return [event.kind async for event in here.engine.follow(job.id)]
+        finally:
+            gate.set()
+            await others
+
+    assert asyncio.run(run()) == ["done"]
 
 
 def test_previews_are_made_when_somebody_looks_and_not_too_often():

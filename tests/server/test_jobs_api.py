@@ -1,12 +1,16 @@
 """Jobs are accepted at once, followed, looked at, cancelled and forgotten; nobody sees those of others."""
 
+import asyncio
 import base64
+import contextlib
 import json
 
 import pytest
 from PIL import Image
 
-from light_server import SIDE, png
+from light_server import SIDE, LightPipeline, png
+from sfumato.server import jobs_api
+from sfumato.server.given import bytes_of
 from sfumato.server.keys import Keys
 
 
@@ -58,6 +62,27 @@ def test_pictures_come_in_base64_or_as_a_form(client, engine):
     first, second = (engine.store.job(answer.json()["id"]).request for answer in both)
     assert first["picture"]["sha256"] == second["picture"]["sha256"]
     assert "path" not in json.dumps(both[0].json()["request"])
+
+
+def test_base64_is_decoded_beside_the_event_loop(client, monkeypatch):
+    seen = []
+
+    def noting(text, param):
+        with contextlib.suppress(RuntimeError):
+            seen.append(asyncio.get_running_loop())
+        return bytes_of(text, param)
+
+    monkeypatch.setattr(jobs_api, "bytes_of", noting)
+    text = base64.b64encode(png((9, 9, 9))).decode()
+    assert client.post("/jobs", json={"prompt": "a", "picture": text}).status_code == 202
+    assert seen == []
+
+
+def test_what_is_asked_for_is_checked_once(client, monkeypatch):
+    checked, batch = [], LightPipeline.batch
+    monkeypatch.setattr(LightPipeline, "batch", lambda *given: checked.append(given) or batch(*given))
+    assert client.post("/jobs", json={"prompt": "a"}).status_code == 202
+    assert len(checked) == 1
 
 
 def test_the_history_is_searched_and_paged(client):

@@ -10,11 +10,13 @@ import time
 import zlib
 
 import pytest
+from anyio.to_thread import current_default_thread_limiter
+from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from light_server import LightEngine, light_app, listening, png
-from sfumato.errors import RecipeError
+from sfumato.errors import CheckpointError, PromptError, RecipeError, StorageError, StoreFull
 from sfumato.server.keys import Keys
 from sfumato.server.limits import Limits
 from sfumato.server.logs import log_to
@@ -47,6 +49,25 @@ def test_other_machines_are_let_in_with_keys_alone(engine, tmp_path):
         assert client.get("/v1/models").status_code == 401
         assert client.get("/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == 200
         assert client.get("/health").status_code == 200
+
+
+def test_who_comes_by_a_name_through_a_proxy_is_let_in_with_a_key_alone(engine, tmp_path):
+    with pytest.raises(RecipeError, match=r"pics\.example.*--new-key"):
+        light_app(engine, tmp_path, names=("pics.example",))
+    keys = Keys(tmp_path / "keys.json")
+    keys.new("me")
+    with TestClient(light_app(engine, tmp_path, names=("pics.example",)), "http://pics.example") as client:
+        keys.revoke("me")
+        assert client.get("/jobs").status_code == 401
+        keys.file.unlink()
+        assert client.get("/jobs").status_code == 401
+
+
+def test_when_the_last_key_is_revoked_nobody_is_let_in(client, keys):
+    assert client.get("/jobs").status_code == 200
+    headers = {"authorization": f"Bearer {keys.new('me')}"}
+    keys.revoke("me")
+    assert [client.get("/jobs", headers=each).status_code for each in ({}, headers)] == [401, 401]
 
 
 def test_a_wrong_key_is_refused_in_openais_words(client, keys):
@@ -227,15 +248,56 @@ def test_a_defect_tells_nothing_of_the_inside(client, engine, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("a secret prompt at /secret/place")
 
-    monkeypatch.setattr(engine, "submit", broken)
+    monkeypatch.setattr(engine, "accept", broken)
     written = io.StringIO()
     log_to(written)
     answer = client.post("/v1/images/generations", json=ASK)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "secret" not in answer.text + written.getvalue()
-    (defect,) = [line for line in map(json.loads, written.getvalue().splitlines()) if line["event"] == "defect"]
+    (defect,) = defects(written)
     assert defect["error"] == "ZeroDivisionError"
     assert "test_safety.py" in defect["at"][-1]
+
+
+def defects(written):
+    return [line for line in map(json.loads, written.getvalue().splitlines()) if line["event"] == "defect"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "logged"),
+    [
+        (StorageError("Could not write /secret/place: Permission denied."), 500, "storage_error", True),
+        (CheckpointError("/secret/place/config.json is missing."), 500, "model_error", True),
+        (StoreFull("/secret/place is full."), 507, "storage_full", False),
+        (PromptError("seed is a secret."), 400, "invalid_value", False),
+    ],
+)
+def test_a_failure_of_the_servers_own_is_logged_with_its_reason(
+    client, engine, monkeypatch, error, status, code, logged
+):
+    job = client.post("/jobs", json=ASK).json()["id"]
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(engine, "accept", broken)
+    monkeypatch.setattr(engine, "follow", broken)
+    written = io.StringIO()
+    log_to(written)
+    answer, stream = client.post("/jobs", json=ASK), client.get(f"/jobs/{job}/events").text
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert code in stream
+    assert "/secret/place" not in answer.text + stream
+    assert [line["message"] for line in defects(written)] == [str(error)] * 2 * logged
+
+
+def test_a_damaged_file_of_keys_is_logged(client, keys):
+    keys.file.write_text("{")
+    written = io.StringIO()
+    log_to(written)
+    assert client.get("/jobs").status_code == 500
+    (defect,) = defects(written)
+    assert "damaged" in defect["message"]
 
 
 @pytest.mark.parametrize("told", [False, True])
@@ -290,6 +352,22 @@ def test_health_readiness_and_counts_are_told(client, app):
     assert client.get("/ready").status_code == 503
 
 
+def test_health_and_readiness_are_told_while_every_thread_is_busy(client):
+    soon(lambda: client.get("/ready").status_code == 200)
+    gate, began = threading.Event(), time.monotonic()
+    try:
+        for _ in range(client.portal.call(threads_at_once)):
+            client.portal.start_task_soon(run_in_threadpool, gate.wait, 20)
+        assert [client.get(path).status_code for path in ("/health", "/ready")] == [200, 200]
+        assert time.monotonic() - began < 15
+    finally:
+        gate.set()
+
+
+async def threads_at_once():
+    return int(current_default_thread_limiter().total_tokens)
+
+
 def connected(address):
     host, port = address.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)))
@@ -310,12 +388,16 @@ def soon(look, seconds=120):
     return seen
 
 
+def running(engine):
+    return [job for job in engine.store.jobs() if job.state == "running"]
+
+
 @pytest.mark.parametrize(("stream", "late"), [(b"false", False), (b"true", False), (b"true", True)])
 def test_who_leaves_while_waiting_gives_the_job_up(address, engine, stream, late):
     engine.middle.clear()
     with connected(address) as client:
         asked(client, b'{"prompt": "a", "stream": %s, "partial_images": %d}' % (stream, stream == b"true"))
-        (job,) = soon(lambda: engine.store.jobs(states=["running"]))
+        (job,) = soon(lambda: running(engine))
         if late:
             assert client.recv(100)
     soon(lambda: engine.store.job(job.id).state == "cancelled")
@@ -325,7 +407,7 @@ def test_who_leaves_while_the_server_stops_does_not(address, app, engine):
     engine.middle.clear()
     with connected(address) as client:
         asked(client, b'{"prompt": "a"}')
-        (job,) = soon(lambda: engine.store.jobs(states=["running"]))
+        (job,) = soon(lambda: running(engine))
         app.state.serving.leaving.set()
     time.sleep(0.2)
     assert engine.store.job(job.id).state == "running"

@@ -35,7 +35,9 @@ def serve(
     key_file: Annotated[Path | None, typer.Option(help="Where the keys stand; else keys.json in the store.")] = None,
     new_key: Annotated[str | None, typer.Option(help="Make a key of this name, show it once, and leave.")] = None,
     revoke_key: Annotated[str | None, typer.Option(help="Take the right of this key away, and leave.")] = None,
-    name: Annotated[list[str] | None, typer.Option(help="A host name that clients use besides. Repeatable.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A host name that clients use besides; needs keys. Repeatable.")
+    ] = None,
     limit: Annotated[
         list[str] | None, typer.Option(help="NAME=NUMBER of what is accepted; a wrong name lists all. Repeatable.")
     ] = None,
@@ -73,7 +75,8 @@ def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
     keys = Keys(settings.keys)
     if revoked is not None:
         keys.revoke(revoked)
-        print(f"The key {revoked} is void.", file=sys.stderr)
+        last = "" if keys.all() else f" It was the last: make another, or delete {keys.file} to do without."
+        print(f"The key {revoked} is void.{last}", file=sys.stderr)
     if new is not None:
         print(keys.new(new))
         print(f"This is the key {new}; it is not shown again. {settings.keys} holds its hash.", file=sys.stderr)
@@ -104,9 +107,7 @@ def _limits(given: list[str]) -> Limits:
     from sfumato.server.limits import Limits
 
     known: dict[str, type[int | float]] = {
-        entry.name: float if isinstance(entry.default, float) else int
-        for entry in fields(Limits)
-        if entry.name != "files"
+        entry.name: float if isinstance(entry.default, float) else int for entry in fields(Limits)
     }
     numbers: dict[str, Any] = {}
     for text in given:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
@@ -20,7 +20,6 @@ from sfumato.server.a1111 import about, pictures
 from sfumato.server.bodies import Bodies
 from sfumato.server.description import describe
 from sfumato.server.doors import Doors
-from sfumato.server.errors import refusal_of
 from sfumato.server.headers import SecurityHeaders
 from sfumato.server.hosts import Hosts
 from sfumato.server.keys import Keys
@@ -29,10 +28,10 @@ from sfumato.server.logs import Log
 from sfumato.server.metrics import Metrics
 from sfumato.server.openai import completions, images, models
 from sfumato.server.rates import Rates
-from sfumato.server.serving import Serving
+from sfumato.server.serving import Serving, refused
 from sfumato.server.settings import Settings
 from sfumato.server.shapes import JobAsked
-from sfumato.server.watching import Watching
+from sfumato.server.watching import Watching, route_of
 
 if TYPE_CHECKING:
     from sfumato.server.engine import Engine
@@ -62,10 +61,10 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
         RecipeError: the server can be reached from other machines and has no keys, or their file is damaged.
     """
     keys = Keys(settings.keys)
-    if not keys.all() and not settings.is_loopback:
+    if settings.is_for_others and not keys.all():
         raise RecipeError(
-            f"At {settings.host} other machines could use this server, and it has no keys. "
-            "Make one with: sfumato serve --new-key NAME; or listen at 127.0.0.1."
+            f"As {settings.names[0] if settings.names else settings.host} other machines could use this server, "
+            "and it has no keys. Make one with: sfumato serve --new-key NAME; or listen at 127.0.0.1, without --name."
         )
     serving = Serving(
         engine,
@@ -110,9 +109,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         serving.leaving.set()
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await asyncio.to_thread(serving.engine.stop)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await asyncio.to_thread(serving.engine.stop)
 
 
 async def _load(serving: Serving) -> None:
@@ -127,7 +127,7 @@ async def _load(serving: Serving) -> None:
 
 
 async def _tidy(serving: Serving) -> None:
-    """Forget old jobs now and then, where the settings say so."""
+    """Forget old jobs now and then, where the settings say so; what fails is tried again the next time."""
     settings = serving.settings
     days, most = settings.keep_days, settings.keep_gb
     limits = (None if days is None else days * 86_400, None if most is None else round(most * 1e9))
@@ -135,13 +135,11 @@ async def _tidy(serving: Serving) -> None:
         try:
             if forgotten := await asyncio.to_thread(serving.engine.store.prune, *limits):
                 serving.log.write("forgot", jobs=forgotten)
-        except SfumatoError as error:
+        except Exception as error:
             serving.log.defect(error)
         await asyncio.sleep(BETWEEN_TIDYINGS)
 
 
 async def _answer(http: Request, error: Exception) -> JSONResponse:
-    refusal = refusal_of(error)
-    if refusal.status >= 500 and not isinstance(error, SfumatoError):
-        http.app.state.serving.log.defect(error)
+    refusal = refused(http.app.state.serving, error, route=route_of(http.scope))
     return refusal.answer(http.url.path)

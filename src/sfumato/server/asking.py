@@ -15,18 +15,18 @@ from sfumato.pipelines.request import Request
 from sfumato.server.errors import Refusal, parameter_of
 from sfumato.server.job import Job
 from sfumato.server.serving import Serving
+from sfumato.server.shapes import PICTURES
 
 if TYPE_CHECKING:
     from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
 
-PICTURES = ("picture", "mask")
 SIZES = ("width", "height")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that can be followed.
+    """A request that is followed.
 
     Attributes:
         model: under which name the server offers it.
@@ -66,8 +66,7 @@ async def submit(
     """
     private = private or here.settings.private
     try:
-        asked = await run_in_threadpool(ask, here.engine, model, settings, count)
-        job = await run_in_threadpool(here.engine.submit, owner, asked.model, asked.request, count, private)
+        job, asked = await run_in_threadpool(_accepted, here.engine, owner, model, settings, count, private)
     except PromptError as error:
         name = parameter_of(str(error))
         raise Refusal(400, str(error), (names or {}).get(name or "", name), "invalid_value") from error
@@ -78,8 +77,9 @@ async def submit(
     return job, asked
 
 
-def ask(engine: Engine, model: str | None, settings: Mapping[str, Any], count: int) -> Asked:
-    """What is asked for, checked against limits and model; it may load the model. Raises as `submit` does."""
+def _accepted(
+    engine: Engine, owner: str, model: str | None, settings: Mapping[str, Any], count: int, private: bool
+) -> tuple[Job, Asked]:
     name = model or engine.models.default
     pipeline = engine.models.pipeline(name)
     given = {key: value for key, value in settings.items() if value is not None}
@@ -87,25 +87,16 @@ def ask(engine: Engine, model: str | None, settings: Mapping[str, Any], count: i
     prompt, seed = given.pop("prompt", ""), given.pop("seed", None)
     try:
         (request,) = pipeline.requests(prompt, 1, seed, **given)
-        engine.limits.require(request, count)
-        width, height = size_of(pipeline, request)
-        engine.limits.require_size(width, height)
+        job, size = engine.accept(owner, name, request, count, private)
     except PromptError as error:
         param = parameter_of(str(error), SIZES)
         if param or "pixels" in str(error):
-            raise Refusal(400, f"{error} {sizes_told(pipeline)}", param or SIZES[0], "invalid_size") from error
+            raise Refusal(400, f"{error} {_sizes_told(pipeline)}", param or SIZES[0], "invalid_size") from error
         raise
-    return Asked(name, request, width, height)
+    return job, Asked(name, request, *size)
 
 
-def size_of(pipeline: Pipeline, request: Request) -> tuple[int, int]:
-    """Width and height of the finished picture; PromptError when the model cannot make it."""
-    batch = pipeline.batch([request])
-    larger = prod(pipeline.factors) if request.upsampler_steps else 1
-    return batch.width * larger, batch.height * larger
-
-
-def sizes_told(pipeline: Pipeline) -> str:
+def _sizes_told(pipeline: Pipeline) -> str:
     """Which sizes a model makes, for people."""
     side, unit = pipeline.final_size, pipeline.way.unit
     told = f"This model makes pictures of {side}x{side} pixels"

@@ -6,8 +6,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sfumato.errors import SfumatoError
-from sfumato.server.errors import refusal_of
-from sfumato.server.serving import Serving, owner_by
+from sfumato.server.serving import Serving, owner_by, refused
 
 GUARDED = ("/v1/", "/jobs", "/sdapi/", "/metrics")
 """How the paths begin that need a key. Their routes ask once more; pages have doors of their own."""
@@ -24,6 +23,6 @@ class Doors:
             try:
                 owner_by(self.serving, Headers(scope=scope).get("authorization", ""))
             except SfumatoError as error:
-                await refusal_of(error).answer(scope["path"])(scope, receive, send)
+                await refused(self.serving, error).answer(scope["path"])(scope, receive, send)
                 return
         await self.app(scope, receive, send)

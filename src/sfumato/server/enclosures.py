@@ -14,6 +14,7 @@ from sfumato.server.files import place
 if TYPE_CHECKING:
     from sfumato.pipelines.given import Given
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 KEYS = {"path", "sha256"}  # of a picture given, as JSON
 
 
@@ -41,14 +42,17 @@ class Enclosures:
         """Copy a picture, unless it is here already; StoreFull when there is no room, PromptError when it is gone."""
         file = self._folder / given.sha256
         if not file.exists():
-            content = given.content()
-            place(file, lambda temporary: _fill(temporary, content), self._workbench)
+            place(file, given.content(), self._workbench)
 
     def discard(self, database: sqlite3.Connection, names: Iterable[str]) -> None:
         """Remove those of the pictures with these SHA-256 that no job needs."""
         for name in names:
             if not database.execute("SELECT 1 FROM given WHERE sha256 = ?", (name,)).fetchone():
                 (self._folder / name).unlink(missing_ok=True)
+
+    def sweep(self, database: sqlite3.Connection) -> None:
+        """Remove those that no job needs: of a process that was killed while it accepted one, say."""
+        self.discard(database, [file.name for file in self._folder.iterdir() if _SHA256.fullmatch(file.name)])
 
     def pointed(self, value: Any) -> Any:
         """JSON values of a request, whose pictures are found in this folder: a path from elsewhere is not followed."""
@@ -59,9 +63,5 @@ class Enclosures:
         return [self.pointed(item) for item in value] if isinstance(value, list | tuple) else value
 
     def _path(self, sha256: Any) -> str:
-        known = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
+        known = isinstance(sha256, str) and _SHA256.fullmatch(sha256)
         return str(self._folder / sha256) if known else ""
-
-
-def _fill(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,7 @@ from sfumato.server.store import Store
 log = logging.getLogger("sfumato.server")
 
 LAST_WORDS = 5.0  # seconds in which a picture that was told to stop does
+TELLING = 2  # threads for those who begin to follow a job
 
 
 class _TimeIsUp(SfumatoError):
@@ -82,7 +84,9 @@ class Engine:
         self._jobs: dict[str, Ongoing] = {}  # oldest first
         self._served: dict[str, int] = {}
         self._numbers, self._stopping = itertools.count(), False
-        self._followers, self._shared = Followers(), dict[str, Pipeline]()
+        self._followers = Followers()
+        self._shared: dict[str, tuple[Pipeline, Pipeline]] = {}  # as the models have it, and over twins
+        self._telling = ThreadPoolExecutor(TELLING, "telling")  # the loop's own may be full of what takes long
         self._steps, self._pictures = Speed(), Speed()
         self._seats = [threading.Thread(target=self._seat, name="seat", daemon=True) for _ in range(self.sharing.seats)]
 
@@ -120,6 +124,12 @@ class Engine:
     # --- jobs -----------------------------------------------------------------------------------------------------
 
     def submit(self, owner: str, model: str, request: Request, count: int = 1, private: bool = False) -> Job:
+        """Accept a job, as `accept` does, where nobody asks for the size of its pictures."""
+        return self.accept(owner, model, request, count, private)[0]
+
+    def accept(
+        self, owner: str, model: str, request: Request, count: int = 1, private: bool = False
+    ) -> tuple[Job, tuple[int, int]]:
         """Accept a job. When this returns, it is in the store; the model is loaded first, if it is not yet.
 
         Args:
@@ -130,6 +140,9 @@ class Engine:
             count: pictures, with the seeds seed, seed + 1, ...
             private: its words are forgotten once it is finished.
 
+        Returns:
+            The job, and the width and height of its pictures in pixels.
+
         Raises:
             PromptError: something is asked for that this model cannot do or that the limits forbid.
             ModelNotFound, CheckpointError: there is no such model, or it cannot be loaded.
@@ -138,22 +151,23 @@ class Engine:
         """
         self.limits.require(request, count)
         request.following(count - 1)  # or its seeds end too late
-        self._require_possible(self.models.pipeline(model), request)
+        size = self._size(self.models.pipeline(model), request)
         with self._change:
             self._require_room(owner)
             job = self.store.add(owner, model, request, count, private)
             self._take_up(job)
             self._tell_places()
             self._change.notify_all()
-        return job
+        return job, size
 
     def cancel(self, id: str) -> Job:
         """Have a job end, at the next step of its pictures; one that is finished stays as it is. Raises JobNotFound."""
         with self._change:
-            if id not in self._jobs:
-                return self._job(id)
-            job = self.store.mark(id, "cancelled")
-            self._let_go(id, Event(id, "cancelled"))
+            job = self._job(id)
+            if not job.is_finished:  # nor under way, if its failure could not be written
+                job = self.store.mark(id, "cancelled")
+            if id in self._jobs:
+                self._let_go(id, Event(id, job.state))
         return job
 
     def position(self, id: str) -> int:
@@ -164,13 +178,13 @@ class Engine:
             return places(self._jobs.values(), self._served).get(id, 0)
 
     async def follow(self, id: str) -> AsyncGenerator[Event, None]:
-        """What happens to a job from now on, until it is finished or the engine stops.
+        """What happens to a job from now on, until it is finished, or the engine stops or has given it up.
 
         It begins with where the job stands. Whoever reads slowly misses steps and nothing else; nobody waits for them.
         An event's preview takes its time when it is called, so not in an event loop. Raises JobNotFound.
         """
         with self._followers.following(id) as follower:
-            await asyncio.to_thread(self._tell_where, id, follower)
+            await asyncio.get_running_loop().run_in_executor(self._telling, self._tell_where, id, follower)
             async for event in follower.events():
                 yield event
 
@@ -188,6 +202,7 @@ class Engine:
             one = self._jobs.get(id)
             if one is None:
                 follower.put(Event(id, self._job(id).state))
+                follower.end()  # also where that is no end: nothing more is done for it here
             elif one.is_queued:
                 one.place = places(self._jobs.values(), self._served)[id]
                 follower.put(Event(id, "queued", position=one.place))
@@ -204,10 +219,13 @@ class Engine:
 
     # --- what is accepted -----------------------------------------------------------------------------------------
 
-    def _require_possible(self, pipeline: Pipeline, request: Request) -> None:
+    def _size(self, pipeline: Pipeline, request: Request) -> tuple[int, int]:
+        """Of a finished picture; PromptError when the model cannot make it, or when it is too large."""
         batch = pipeline.batch([request])
         larger = prod(pipeline.factors) if request.upsampler_steps else 1
-        self.limits.require_size(batch.width * larger, batch.height * larger)
+        size = batch.width * larger, batch.height * larger
+        self.limits.require_size(*size)
+        return size
 
     def _require_room(self, owner: str) -> None:
         if self._stopping:
@@ -281,12 +299,12 @@ class Engine:
                 one.job = self.store.mark(one.job.id, "running")
 
     def _pipeline(self, model: str) -> Pipeline:
-        """A model's pipeline, whose networks look when the engine has them look."""
+        """A model's pipeline, whose networks look when the engine has them look; a new one once the model is."""
         pipeline = self.models.pipeline(model)
         with self._change:
-            if model not in self._shared:
-                self._shared[model] = pipeline.over(twins(pipeline.model.parts, self.passes.ask))
-            return self._shared[model]
+            if model not in self._shared or self._shared[model][0] is not pipeline:
+                self._shared[model] = (pipeline, pipeline.over(twins(pipeline.model.parts, self.passes.ask)))
+            return self._shared[model][1]
 
     def _stepped(self, one: Ongoing, picture: Picture, painting: Painting) -> None:
         picture.sitting.require_going()

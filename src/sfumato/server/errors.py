@@ -23,6 +23,7 @@ from sfumato.errors import (
     SfumatoError,
     StorageError,
     StoreError,
+    StoreFull,
 )
 from sfumato.pipelines.request import Request
 
@@ -141,8 +142,10 @@ def refusal_of(error: BaseException) -> Refusal:
             return Refusal(400, str(error), parameter_of(str(error)), "invalid_value")
         case RoomError():
             return Refusal(400, str(error), "size", "too_large")
-        case StorageError():
+        case StoreFull():
             return Refusal(507, "There is no room to store more; nothing was accepted.", code="storage_full")
+        case StorageError():
+            return Refusal(500, "The server could not write; its log says why.", code="storage_error")
         case DataError():
             return Refusal(400, str(error), None, "invalid_value")
         case HTTPException():

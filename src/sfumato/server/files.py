@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from sfumato.errors import StorageError, StoreFull
@@ -14,10 +14,11 @@ from sfumato.errors import StorageError, StoreFull
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def place(file: Path, fill: Callable[[Path], None], workbench: Path) -> None:
-    """Put a file in its place. `fill` writes it in the folder `workbench`, on the same disk, from where it is moved.
+def place(file: Path, content: bytes, workbench: Path, guard: AbstractContextManager[object] = nullcontext()) -> None:
+    """Put a file in its place: written in the folder `workbench`, on the same disk, and moved from there.
 
-    The folder of the file is made if need be; the one around that must be there.
+    The folder of the file is made if need be; the one around that must be there. The move is made within `guard`; what
+    that raises is raised, and nothing was moved.
 
     Raises:
         StoreFull: there is no room; nothing was written.
@@ -26,13 +27,14 @@ def place(file: Path, fill: Callable[[Path], None], workbench: Path) -> None:
     temporary = workbench / f"{secrets.token_hex(8)}{file.suffix}"
     try:
         with writing(file):
-            fill(temporary)
+            temporary.write_bytes(content)
             flush(temporary)
-            if not file.parent.exists():
-                file.parent.mkdir(exist_ok=True)
-                flush(file.parent.parent)
-            temporary.replace(file)
-            flush(file.parent)
+            with guard:
+                if not file.parent.exists():
+                    file.parent.mkdir(exist_ok=True)
+                    flush(file.parent.parent)
+                temporary.replace(file)
+                flush(file.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,11 +44,11 @@ def writing(path: Path) -> Iterator[None]:
     """Turn a failed write into a StoreFull, or a StorageError that says what to do."""
     try:
         yield
+    except StorageError:
+        raise
     except OSError as error:
-        if is_full(error):
+        if error.errno in NO_ROOM:
             raise StoreFull(full()) from error
-        if isinstance(error, StorageError):
-            raise
         raise StorageError(f"Could not write {path}: {error.strerror or error}. Look at its rights.") from error
 
 
@@ -57,15 +59,6 @@ def flush(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether a failed write failed for want of room, at its root."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            return True
-        error = error.__cause__
-    return False
 
 
 def full() -> str:

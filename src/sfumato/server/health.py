@@ -32,13 +32,13 @@ class Readiness(BaseModel):
 
 
 @router.get("/health")
-def health() -> Health:
-    """Whether the server lives."""
+async def health() -> Health:
+    """Whether the server lives; told by the event loop itself, since all threads may wait for a model."""
     return Health()
 
 
 @router.get("/ready", responses={503: answers(503)[503]})
-def ready(here: Here) -> Readiness:
+async def ready(here: Here) -> Readiness:
     """Whether the first model is loaded; 503 until it is, and when the server stops."""
     if here.leaving.is_set() or not here.ready.is_set():
         raise Refusal(503, "The first model is not loaded yet.", code="not_ready", headers={"Retry-After": "2"})

@@ -23,7 +23,6 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
 """The states of a job, each with those that may follow it."""
 
 FINISHED = tuple(state for state, following in TRANSITIONS.items() if not following)
-UNFINISHED = tuple(state for state, following in TRANSITIONS.items() if following)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 

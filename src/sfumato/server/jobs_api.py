@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, Response
+from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -19,6 +20,7 @@ from sfumato.server.errors import Refusal, answers
 from sfumato.server.forms import LONGEST_FIELD, described, form_of, one, require_type
 from sfumato.server.given import bytes_of, picture_of
 from sfumato.server.job import Event, Job
+from sfumato.server.limits import NETWORKS
 from sfumato.server.serving import Asker, Here, Owner, Serving
 from sfumato.server.shapes import PICTURES, Ask, JobAsked, JobList, JobShown
 from sfumato.server.streams import EventStream, event
@@ -63,9 +65,8 @@ async def accept(http: Request, here: Here, owner: Asker, answer: Response) -> J
     asked, files = await _asked(http)
     settings = asked.settings()
     for name in PICTURES:
-        content = files.get(name) or (bytes_of(settings[name], name) if name in settings else None)
-        if content is not None:
-            settings[name] = await run_in_threadpool(picture_of, content, name)
+        if (given := files.get(name) or settings.get(name)) is not None:
+            settings[name] = await run_in_threadpool(_picture, given, name)
     job, _ = await submit(here, owner, asked.model, settings, asked.count, asked.private)
     answer.headers["Location"] = f"/jobs/{job.id}"
     return await run_in_threadpool(shown, here, job)
@@ -181,6 +182,11 @@ async def _asked(http: Request) -> tuple[Ask, dict[str, bytes]]:
     return JobAsked.model_validate_json(form.request), found
 
 
+def _picture(given: bytes | str, name: str) -> Image.Image:
+    """A picture that came as a file or in base64; Refusal if it is none."""
+    return picture_of(given if isinstance(given, bytes) else bytes_of(given, name), name)
+
+
 async def _told(here: Serving, job: Job, previews: bool) -> AsyncGenerator[str, None]:
     try:
         async with aclosing(events(here, job.id)) as following:
@@ -208,6 +214,6 @@ def _without_paths(request: dict[str, Any]) -> dict[str, Any]:
     for name in PICTURES:
         if isinstance(request.get(name), dict):
             request[name] = {"sha256": request[name].get("sha256")}
-    for name in ("control", "like"):
+    for name in NETWORKS:
         request.pop(name, None)
     return {name: value for name, value in request.items() if value is not None}

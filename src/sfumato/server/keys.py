@@ -69,6 +69,14 @@ class Keys:
                 self._keys, self._seen = self._read(), seen
             return self._keys
 
+    def asked(self) -> bool:
+        """Whether callers must have a key: once there was one, also when the last is revoked, while the file is there.
+
+        Raises RecipeError when the file is damaged.
+        """
+        self.all()
+        return self._seen is not None
+
     def new(self, name: str) -> str:
         """Make a key and store its hash; what is returned is shown once and known nowhere else.
 

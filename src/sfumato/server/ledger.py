@@ -144,5 +144,5 @@ class Ledger:
         return (
             f"{self._path} is damaged ({reason}). It was left as it is, and the pictures beside it too. "
             f"To save what can be saved: `sqlite3 {self._path.name} .recover | sqlite3 saved.sqlite`. Put that or a "
-            "backup in its place, or move the file away to begin with an empty history."
+            "backup in its place, or move the whole folder away to begin with an empty history."
         )

@@ -10,6 +10,8 @@ from sfumato.errors import PromptError, RecipeError
 if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
 
+NETWORKS = ("control", "like")  # settings that name networks, files of this machine
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -26,7 +28,6 @@ class Limits:
         seconds: from a job's first step until it is given up.
         body: bytes of one HTTP request.
         a_minute: HTTP requests of one owner in a minute.
-        files: whether requests may name files of this machine: networks to attach and tuned steps.
 
     Raises RecipeError where one of them is not above 0.
     """
@@ -41,11 +42,10 @@ class Limits:
     seconds: float = 1800.0
     body: int = 64 * 2**20
     a_minute: int = 120
-    files: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name != "files" and not getattr(self, field.name) > 0:
+            if not getattr(self, field.name) > 0:
                 raise RecipeError(f"The limit {field.name} is a number above 0, not {getattr(self, field.name)!r}.")
 
     def require(self, request: Request, count: int) -> None:
@@ -61,8 +61,7 @@ class Limits:
         heard = sum(len(request.reading.branches(text)) for text in (request.prompt, *request.texts_beside))
         if heard > self.branches:
             raise PromptError(f"The prompt has {heard} branches; here there may be {self.branches}.")
-        if not self.files:
-            _require_no_files(request)
+        _require_no_files(request)
 
     def require_size(self, width: int, height: int) -> None:
         """Refuse pictures of too many pixels: PromptError."""
@@ -71,7 +70,7 @@ class Limits:
 
 
 def _require_no_files(request: Request) -> None:
-    for name in ("control", "like"):
+    for name in NETWORKS:
         if getattr(request, name):
             raise PromptError(f"{name} names a network on this machine, which is not allowed here.")
     if str(request.spacing).endswith(".json") and not request.times:

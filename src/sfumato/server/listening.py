@@ -30,12 +30,14 @@ def listen(app: FastAPI, settings: Settings, ready: Callable[[str], None] = tell
         settings: where it listens.
         ready: called with the address as soon as it does.
 
-    Raises RecipeError when the address is taken.
+    Raises RecipeError when the address is taken, or the application cannot begin.
     """
     server = Server(configured(app, settings), ready)
     try:
         server.run()
     except SystemExit:
+        if server.lifespan.should_exit:
+            raise RecipeError("The server could not begin; its log says why.") from None
         raise RecipeError(f"Nothing can listen at {settings.host}:{settings.port}; name another --port.") from None
 
 

@@ -8,9 +8,11 @@ import time
 import traceback
 from typing import Any, TextIO
 
+from sfumato.errors import CheckpointError, RecipeError, StorageError
 from sfumato.server.job import Job
 
 NAME = "sfumato.server"
+WITHOUT_WORDS = (CheckpointError, RecipeError, StorageError)  # their messages hold nothing of prompts
 
 
 class Log:
@@ -34,8 +36,11 @@ class Log:
         self.write("job", job=job.id, owner=job.owner, model=job.model, count=job.count, steps=steps, **words)
 
     def defect(self, error: BaseException, **values: Any) -> None:
-        """Write where an error came from that nobody foresaw; its message may hold what was typed, and stays out."""
-        words = {"message": str(error)} if self.prompts else {}
+        """Write where an error came from that is the server's own fault.
+
+        Its message may hold what was typed, and stays out unless it is of a kind that never does.
+        """
+        words = {"message": str(error)} if self.prompts or isinstance(error, WITHOUT_WORDS) else {}
         self._logger.error(
             "defect", extra={"values": {**values, "error": type(error).__name__, "at": _frames(error), **words}}
         )

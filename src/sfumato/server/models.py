@@ -68,10 +68,6 @@ class Models:
             self._writers.pop(name, None)
             self._offered[name] = model
 
-    def is_loaded(self, name: str) -> bool:
-        """Whether a model's pipeline is ready at once."""
-        return name in self._pipelines
-
     def pipeline(self, name: str) -> Pipeline:
         """A model's pipeline. Raises ModelNotFound, and CheckpointError when it is no whole model for pictures."""
         with self._lock(name):

@@ -6,14 +6,15 @@ import base64
 import binascii
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
+from sfumato.errors import StoreFull
 from sfumato.server.a1111.board import Board
-from sfumato.server.errors import Refusal, too_many
+from sfumato.server.errors import Refusal, refusal_of, too_many
 from sfumato.server.keys import LOCAL, Keys
 from sfumato.server.links import Links
 from sfumato.server.logs import Log
@@ -54,10 +55,18 @@ class Serving:
     ready: threading.Event = field(default_factory=threading.Event)
 
 
-def serving_of(http: Request) -> Serving:
-    """What the server of a request works with."""
+async def serving_of(http: Request) -> Serving:
+    """What the server of a request works with; it needs no thread, of which there may be none."""
     found: Serving = http.app.state.serving
     return found
+
+
+def refused(here: Serving, error: BaseException, **values: Any) -> Refusal:
+    """An error as a refusal. What is the server's own fault is written down, with these values."""
+    refusal = refusal_of(error)
+    if refusal.status >= 500 and not isinstance(error, Refusal | StoreFull):
+        here.log.defect(error, **values)
+    return refusal
 
 
 Here = Annotated[Serving, Depends(serving_of)]
@@ -66,12 +75,12 @@ _bearer = HTTPBearer(auto_error=False, description="A key that `sfumato serve --
 
 
 def owner_by(here: Serving, authorization: str) -> str:
-    """Who asks: the id of the key, or "local" where there are no keys.
+    """Who asks: the id of the key, or "local" on this machine while there never was a key.
 
     The key comes as `Authorization: Bearer KEY`, or as the password of HTTP's basic authentication.
     Raises Refusal 401.
     """
-    if not here.keys.all() and here.settings.is_loopback:
+    if not here.settings.is_for_others and not here.keys.asked():
         return LOCAL
     secret = _secret(authorization)
     owner = here.keys.owner(secret) if secret else None

@@ -20,7 +20,7 @@ class Settings:
         host: the address it listens at; others than this machine's own need keys.
         port: 0 to 65535; 0 takes a free one.
         key_file: where the keys stand; by default `keys.json` in the store's folder.
-        names: by which clients may call the server besides its address, for one behind a proxy.
+        names: by which clients may call the server besides its address, for one behind a proxy; they need keys.
         log_prompts: whether prompts stand in the log.
         private: whether every job is private: its words are forgotten once it is done.
         wait: seconds that a call which answers with the picture itself waits for it.
@@ -72,6 +72,11 @@ class Settings:
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return is_loopback(self.host)
+
+    @property
+    def is_for_others(self) -> bool:
+        """Whether other machines can reach the server: at its address, or by a name, through a proxy."""
+        return bool(self.names) or not self.is_loopback
 
 
 def is_loopback(host: str) -> bool:

@@ -8,10 +8,10 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from sfumato.pipelines.request import Request
+from sfumato.server.limits import NETWORKS
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-INSIDE = ("control", "like")  # settings that name files of the server
-PICTURES = ("picture", "mask")
+PICTURES = ("picture", "mask")  # settings that are pictures, which come with the call
 
 
 class Ask(BaseModel):
@@ -33,7 +33,7 @@ def _fields() -> dict[str, Any]:
     told, hints = _told(Request.__doc__ or ""), get_type_hints(Request)
     found: dict[str, Any] = {}
     for entry in fields(Request):
-        if entry.name in INSIDE:
+        if entry.name in NETWORKS:
             continue
         kind = str if entry.name in PICTURES else hints[entry.name]
         needed = entry.default is MISSING and entry.default_factory is MISSING

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sfumato.server.files import place
+from sfumato.server.files import flush, place
 from sfumato.server.job import is_id
 
 _NAME = re.compile(r"(0|[1-9][0-9]{0,8})\.png")
@@ -19,14 +20,14 @@ class Shelf:
     def __init__(self, folder: Path, workbench: Path) -> None:
         self._folder, self._workbench = folder, workbench
 
-    def put(self, id: str, number: int, fill: Callable[[Path], None]) -> Path:
-        """Put a picture in its place, unless there is one: equal requests make equal pictures.
+    def put(self, id: str, number: int, content: bytes, guard: AbstractContextManager[object]) -> Path:
+        """Put a picture in its place, within a guard, unless there is one: equal requests make equal pictures.
 
         Raises StoreFull when there is no room, StorageError when it cannot be written for another reason.
         """
         file = self._folder / id / f"{number}.png"
         if not file.exists():
-            place(file, fill, self._workbench)
+            place(file, content, self._workbench, guard)
         return file
 
     def file(self, id: str, number: int) -> Path | None:
@@ -42,15 +43,26 @@ class Shelf:
 
     def size(self, id: str) -> int:
         """Bytes that the pictures of a job take."""
-        return sum(file.stat().st_size for file in self._files(id))
+        return sum(map(_size, self._files(id)))
 
-    def clear(self, id: str) -> None:
-        """Remove the pictures of a job."""
-        if is_id(id):
+    def clear(self, ids: Iterable[str]) -> None:
+        """Remove the pictures of jobs, also from what a power cut leaves."""
+        for id in filter(is_id, ids):
             shutil.rmtree(self._folder / id, ignore_errors=True)
+        flush(self._folder)
 
     def _files(self, id: str) -> list[Path]:
-        folder = self._folder / id if is_id(id) else None
-        if folder is None or not folder.is_dir():
+        if not is_id(id):
             return []
-        return [file for file in folder.iterdir() if _NAME.fullmatch(file.name)]
+        try:
+            return [file for file in (self._folder / id).iterdir() if _NAME.fullmatch(file.name)]
+        except FileNotFoundError:  # there are none yet, or they were removed just now
+            return []
+
+
+def _size(file: Path) -> int:
+    """Of a file that may have been removed meanwhile."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfumato.errors import JobNotFound, PromptError, StoreError, StoreFull
-from sfumato.pipelines.marks.writing import PLAIN, Marks
+from sfumato.pipelines.marks.writing import PLAIN, Marks, written
 from sfumato.server.discretion import discreet, searchable, sought
 from sfumato.server.enclosures import Enclosures, enclosed
 from sfumato.server.files import Reserve, flush, writing
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MOST_LISTED = 500  # jobs in one answer
 TICK = 1e-6  # seconds; the least between two jobs, so that no two have the same moment
 RESERVE = 2**20  # bytes
+AT_ONCE = 100  # jobs that are forgotten while others wait to write
 
 Done = TypeVar("Done")
 
@@ -65,6 +67,8 @@ class Store:
                 for leftover in workbench.iterdir():  # of a process that was killed
                     leftover.unlink()
             self._ledger = Ledger(self.folder / "jobs.sqlite")
+            with writing(self.folder), self._ledger.change() as database:
+                self._given.sweep(database)
             self._reserve = Reserve(self.folder / "reserve", RESERVE)
             self._reserve.hold()
             flush(self.folder)
@@ -115,12 +119,7 @@ class Store:
         return self._job(rows[0]) if rows else None
 
     def jobs(
-        self,
-        owner: str | None = None,
-        search: str = "",
-        before: float | None = None,
-        limit: int = 50,
-        states: Collection[str] = (),
+        self, owner: str | None = None, search: str = "", before: float | None = None, limit: int = 50
     ) -> list[Job]:
         """The history, newest first.
 
@@ -130,15 +129,12 @@ class Store:
             before: jobs created before this moment alone; `created` of the last of a page leads to the next, without
                 a gap.
             limit: at most so many, up to `MOST_LISTED`.
-            states: jobs in one of these alone; all if empty.
         """
         conditions: list[tuple[str, list[Any]]] = [("instr(words, ?)", [word]) for word in sought(search)]
         if owner is not None:
             conditions.append(("owner = ?", [owner]))
         if before is not None:
             conditions.append(("created < ?", [before]))
-        if states:
-            conditions.append((f"state IN ({', '.join('?' * len(states))})", list(states)))
         where = " AND ".join(text for text, _ in conditions) or "TRUE"
         values = [value for _, several in conditions for value in several]
         most = min(max(limit, 0), MOST_LISTED)
@@ -170,17 +166,10 @@ class Store:
             JobNotFound: there is no such job, or it has no such picture.
             StoreFull: there is no room; nothing was kept.
         """
-        from sfumato.pipelines.keepsake import save_picture
-
         job = self.job(id)
         if job is None or not 0 <= picture < job.count:
             raise JobNotFound(f"There is no job {id!r:.50} with a picture {picture}.")
-        marks, told = self.marks_of(job), dict(recipe)
-        file = self._pictures.put(id, picture, lambda path: save_picture(image, path, told, marks))
-        if self.job(id) is None:  # forgotten meanwhile
-            self._pictures.clear(id)
-            raise JobNotFound(f"The job {id} was forgotten.")
-        return file
+        return self._pictures.put(id, picture, written(image, recipe, marks=self.marks_of(job)), self._remembered(id))
 
     def kept(self, id: str) -> list[int]:
         """Which of a job's pictures are kept, in order; none for an id that is unknown."""
@@ -259,19 +248,24 @@ class Store:
             )
         return job
 
-    def _remove(self, ids: Collection[str]) -> None:
-        def strike_off() -> None:
-            with self._ledger.change() as database:
-                for id in ids:
-                    self._return_given(database, id)
-                    database.execute("DELETE FROM jobs WHERE id = ?", (id,))
-
-        for id in ids:  # before their jobs: a job without pictures can be forgotten again, but not the other way round
-            self._pictures.clear(id)
-        self._even_if_full(strike_off)
-        for id in ids:  # one may have been kept meanwhile
-            self._pictures.clear(id)
+    def _remove(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), AT_ONCE):
+            self._even_if_full(partial(self._strike_off, ids[start : start + AT_ONCE]))
         self._ledger.wipe()
+
+    def _strike_off(self, ids: Sequence[str]) -> None:
+        with self._ledger.change() as database:  # meanwhile no picture is kept
+            self._pictures.clear(ids)  # first: a job without pictures can be forgotten again, but not pictures alone
+            for id in ids:
+                self._return_given(database, id)
+                database.execute("DELETE FROM jobs WHERE id = ?", (id,))
+
+    @contextmanager
+    def _remembered(self, id: str) -> Iterator[None]:
+        """A while in which a job is not forgotten. Raises JobNotFound if it was before."""
+        with self._ledger.change() as database:
+            self._known(database, id)
+            yield
 
     def _even_if_full(self, change: Callable[[], Done]) -> Done:
         try:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from sfumato.errors import SfumatoError
-from sfumato.server.errors import Refusal, refusal_of
+from sfumato.server.errors import Refusal
 from sfumato.server.job import Event, Job
-from sfumato.server.serving import Serving
+from sfumato.server.serving import Serving, refused
+
+Answer = TypeVar("Answer")
+
+
+class Unawaited(Refusal):
+    """Work for which nobody waits any more."""
 
 
 async def pictures_of(
@@ -31,24 +36,42 @@ async def pictures_of(
     Raises:
         Refusal: the job failed (500), was cancelled (409) or took too long (504).
     """
-    end = asyncio.create_task(_end(here, job, note))
-    gone = asyncio.create_task(_gone(http))
+    try:
+        await awaited(_end(here, job, note), here, http)
+    except Unawaited:
+        await give_up(here, job.id)
+        raise
+    return await run_in_threadpool(kept, here, job.id)
+
+
+async def awaited(work: Coroutine[Any, Any, Answer], here: Serving, http: Request, what: str = "The picture") -> Answer:
+    """What comes of some work that a call waits for; where nobody does any more, the work is cancelled.
+
+    Args:
+        work: which is cancelled and waited for whatever happens.
+        here: the server, with how long it waits and whether it stops.
+        http: the call, whose body was read.
+        what: is made, for people.
+
+    Raises:
+        Unawaited: the client left (499, or 503 when the server stops), or it took too long (504).
+        Exception: whatever the work raised.
+    """
+    end, gone = asyncio.create_task(work), asyncio.create_task(_gone(http))
     try:
         done, _ = await asyncio.wait({end, gone}, timeout=here.settings.wait, return_when=asyncio.FIRST_COMPLETED)
         if end in done:
-            end.result()
-            return await run_in_threadpool(kept, here, job.id)
-        if gone in done and here.leaving.is_set():
-            raise Refusal(503, "The server stops; the job goes on when it starts again.", code="stopping")
+            return end.result()
     finally:
         for task in (end, gone):
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
-    await give_up(here, job.id)
-    if gone in done:
-        raise Refusal(499, "The client left.", code="client_left")
-    raise Refusal(504, f"The picture was not done in {here.settings.wait:g} s.", code="timeout")
+    if gone not in done:
+        raise Unawaited(504, f"{what} was not done in {here.settings.wait:g} s.", code="timeout")
+    if here.leaving.is_set():
+        raise Unawaited(503, "The server stops; the job goes on when it starts again.", code="stopping")
+    raise Unawaited(499, "The client left.", code="client_left")
 
 
 def kept(here: Serving, id: str) -> list[Path]:
@@ -82,10 +105,8 @@ async def events(here: Serving, id: str) -> AsyncGenerator[Event, None]:
 
 
 def failed(here: Serving, error: Exception) -> dict[str, Any]:
-    """What is said within a stream when something goes wrong; a defect is written down."""
-    if not isinstance(error, SfumatoError):
-        here.log.defect(error)
-    return {"error": refusal_of(error).error()}
+    """What is said within a stream when something goes wrong; a fault of the server's own is written down."""
+    return {"error": refused(here, error).error()}
 
 
 async def give_up(here: Serving, id: str) -> None:

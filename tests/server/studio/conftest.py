@@ -68,7 +68,7 @@ def stroll(engine, tmp_path):
             failed = None  # raised once all is put away: an exception through the simulation would wait for ever
             async with user_simulation() as person:
                 rooms = {"roots": (tmp_path / "home",), "trained": tmp_path / "models"}
-                furnish(Studio(engine, tmp_path / "studio", LightKeys(keys or {}), **rooms, **settings))
+                furnish(Studio(engine, tmp_path / "studio", LightKeys(keys), **rooms, **settings))
                 person.javascript_rules[re.compile(r".*sfumato\.kept")] = lambda _: kept or {}
                 try:
                     await walk(person)

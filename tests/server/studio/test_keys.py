@@ -5,6 +5,8 @@ from nicegui import ui
 
 from light_studio import done
 from sfumato.pipelines.request import Request
+from sfumato.server.keys import Keys
+from sfumato.server.studio.studio import Studio
 
 LONG = 100
 KEYS = {"a-key": "ada", "another": "ben"}
@@ -26,6 +28,19 @@ def test_without_a_key_there_is_only_the_door(stroll, engine):
         await person.should_see("This studio asks for a key")
 
     stroll(walk, keys=KEYS)
+
+
+def test_when_the_last_key_is_revoked_the_door_stays_shut_and_nobody_trains(stroll, engine, tmp_path):
+    async def walk(person):
+        assert (await person.http_client.get("/")).headers["location"] == "/enter"
+
+    stroll(walk, keys={})
+    keys = Keys(tmp_path / "keys.json")
+    studio = Studio(engine, tmp_path, keys)
+    assert studio.trains
+    keys.new("ada")
+    keys.revoke("ada")
+    assert not studio.trains
 
 
 def test_a_wrong_key_is_told_and_a_right_one_opens(stroll, engine, monkeypatch):

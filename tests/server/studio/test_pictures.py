@@ -16,7 +16,7 @@ NAMES = ["", "/", "x/0", "{id}", "{id}/", "{id}/1", "{id}/-1", "{id}/²", "{id}/
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_is_none_leads_nowhere(engine, tmp_path, name):
     job = done(engine, Request("a cat"))
-    studio = Studio(engine, tmp_path, LightKeys({}))
+    studio = Studio(engine, tmp_path, LightKeys(None))
     assert named(studio, "local", f"{job.id}/0").prompt == "a cat"
     assert named(studio, "local", name.format(id=job.id)) is None
     assert named(studio, "somebody", f"{job.id}/0") is None

@@ -64,9 +64,9 @@ class Studio:
     @property
     def owner(self) -> str:
         """Who looks at the page, "" for somebody unknown; on a page or in a request of one alone."""
-        known = {key.id for key in self.keys.all()}
-        if not known:
+        if not self.keys.asked():
             return LOCAL
+        known = {key.id for key in self.keys.all()}
         shown = app.storage.user.get("owner", "")
         return shown if shown in known else ""
 
@@ -83,7 +83,7 @@ class Studio:
     @property
     def trains(self) -> bool:
         """Whether models may be trained from the page: it reads folders and takes the whole machine."""
-        return self.trains_with_keys or not self.keys.all()
+        return self.trains_with_keys or not self.keys.asked()
 
     def submit(self, owner: str, model: str, asked: Sequence[tuple[Request, int]]) -> list[Job]:
         """Hand requests to the engine, each with how many pictures; raises as `Engine.submit` does."""
