@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from light_server import SIDE, png
+from light_server import SIDE, painted, png
 
 # what the client always sends
 ALWAYS = {
@@ -258,3 +258,26 @@ def test_progress_shows_the_picture_and_interrupt_ends_the_call_with_it(api, add
     ((pictures, _, _),) = found
     assert pictures[0].getpixel((0, 0)) == (8, 100, 50)
     assert engine.store.jobs()[0].state == "cancelled"
+
+
+def test_what_an_interrupted_call_has_is_told_with_its_own_seed_and_nothing_is_told_of_the_rest(api, address, engine):
+    engine.gate.clear()
+    found = []
+    settings = {"prompt": "a", "seed": 40, "batch_size": 4, "width": 64, "height": 64}
+    call = threading.Thread(target=lambda: found.append(api.txt2img(**settings)))
+    call.start()
+    while not engine.store.jobs():
+        time.sleep(0.01)
+    (job,) = engine.store.jobs()
+    for number in (1, 3):  # pictures that are made at a time are finished in any order
+        engine.store.keep(job.id, number, painted(job.asked(number)), {})
+    with WebUIApi(address) as other:
+        while not other.get("/progress")["state"]["job_count"]:
+            time.sleep(0.01)
+        other.post("/interrupt")
+    call.join()
+    ((pictures, info, _),) = found
+    assert [picture.getpixel((0, 0))[0] for picture in pictures] == [41, 43]
+    assert (info["seed"], info["all_seeds"], info["batch_size"]) == (41, [41, 43], 2)
+    assert info["infotexts"] == [picture.info["parameters"] for picture in pictures]
+    assert [f"Seed: {seed}" in text for seed, text in zip((41, 43), info["infotexts"], strict=True)] == [True, True]
