@@ -167,6 +167,14 @@ def test_a_picture_is_changed_and_where_the_mask_is_white_painted_anew(api, engi
     assert engine.store.jobs()[0].request["strength"] == 0.5
 
 
+@pytest.mark.parametrize("strokes", ["black", "white"])
+def test_of_a_mask_with_transparency_the_opaque_part_is_painted_anew_whatever_its_colour(api, strokes):
+    mask = png(strokes, alpha=(16, 0, SIDE, SIDE))
+    settings = {"prompt": "a", "seed": 77, "width": SIDE, "height": SIDE, "denoising_strength": 0.5}
+    (made,), _, _ = api.img2img([png((9, 200, 9))], mask, **settings)
+    assert (made.getpixel((2, 2)), made.getpixel((30, 2))) == ((77, 100, 50), (9, 200, 9))
+
+
 @pytest.mark.parametrize(
     ("name", "scheduler", "solver", "spacing"),
     [
