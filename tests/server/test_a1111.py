@@ -10,7 +10,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from addresses import holds_up_the_loop
 from light_server import SIDE, painted, png
+from sfumato.server.given import bytes_of
 
 # what the client always sends
 ALWAYS = {
@@ -136,6 +138,18 @@ def test_png_info_tells_how_a_picture_was_made(api):
     told = api.post("/png-info", {"image": api._url(with_text(pictures[0]))})
     assert told["info"].startswith("a cat\nSteps: 3")
     assert api.http.post("/png-info", json={"image": "junk"}).status_code == 400
+
+
+def test_nobody_waits_while_a_large_picture_is_read(api, monkeypatch):
+    held_up = []
+
+    def noted(text, param):
+        held_up.append(holds_up_the_loop())
+        return bytes_of(text, param)
+
+    monkeypatch.setattr("sfumato.server.a1111.about.bytes_of", noted)
+    assert api.post("/png-info", {"image": api._url(png("red"))})["info"] == ""
+    assert held_up == [False]
 
 
 def with_text(picture):

@@ -9,8 +9,10 @@ from nicegui.elements.upload_files import SmallFileUpload
 from nicegui.testing.user_interaction import UserInteraction
 from PIL import Image
 
+from addresses import holds_up_the_loop, opened
 from light_studio import done
 from sfumato.pipelines.request import Request
+from sfumato.server.encoding import address
 from sfumato.server.studio.editing.boxes import Box
 from sfumato.server.studio.editing.easel import Easel
 from sfumato.server.studio.editing.mask import Mask
@@ -132,6 +134,35 @@ def test_sides_grow_by_numbers(stroll, engine):
         assert engine.submitted[0][0].extend == (0, 0, 32, 0)
 
     stroll(walk)
+
+
+def test_nobody_waits_while_pictures_are_written_for_the_browser(stroll, monkeypatch):
+    held_up = []
+
+    def noted(*asked, **how):
+        held_up.append(holds_up_the_loop())
+        return address(*asked, **how)
+
+    monkeypatch.setattr("sfumato.server.studio.editing.sheet.address", noted)
+
+    async def walk(person):
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await upload(person, Image.new("RGB", (64, 64), "blue"))
+        await person.should_see("Around it", retries=LONG)
+        choose(person, "around")
+        fill(person, "Right, pixels", 32)
+        await said(person, "a wider sea")
+        a_button(person, "Make").click()
+        await person.should_see(kind=Outcome, retries=LONG)
+        (before,) = those(person, alt="Before").elements
+        assert opened(before.props["src"]).size == (96, 64)
+        await person.open("/edit")
+        await person.should_see("Around it", retries=LONG)
+        assert opened(the_easel(person).props["src"]).size == (64, 64)
+
+    stroll(walk)
+    assert held_up == [False, False]  # the picture, and what it is extended to
 
 
 def test_boxes_are_drawn_moved_said_and_removed(stroll, engine):

@@ -16,7 +16,7 @@ from sfumato.server.studio.controls import words
 from sfumato.server.studio.editing.easel import Easel
 from sfumato.server.studio.editing.opening import Opening
 from sfumato.server.studio.editing.outcome import Outcome
-from sfumato.server.studio.editing.sheet import Sheet, address, empty, laid_down
+from sfumato.server.studio.editing.sheet import Sheet, empty, laid_down
 from sfumato.server.studio.editing.tools import Tools
 from sfumato.server.studio.form import Form
 from sfumato.server.studio.form import kept as typed
@@ -98,7 +98,7 @@ class Edit:
             tools = Tools(sheet, self._form.complain)
             with frame:
                 easel = Easel(
-                    address(sheet.picture) if sheet.picture else "",
+                    sheet.source,
                     "The picture to be changed" if sheet.picture else "An empty sheet",
                     sheet.mask,
                     painted=tools.painted,
@@ -131,16 +131,22 @@ class Edit:
         self,
         ask: Callable[[], list[tuple[Request, int]]],
         model: str,
-        before: Image.Image | None,
+        before: Callable[[], str],
         size: tuple[int, int],
     ) -> None:
-        """Hand requests to the engine, and show what becomes of them."""
+        """Hand requests to the engine, and show what becomes of them, beside what they were made from."""
+
+        def submit() -> tuple[list[Job], str]:
+            return self._studio.submit(self._owner, model, ask()), before()
 
         def opened(picture: Picture) -> None:
-            self._show(picture, before, size)
+            self._show(picture, source, size)
 
         async def vary(pictures: Sequence[Picture], amount: float) -> None:
-            await self._submit(lambda: [(request, 1) for request in near(pictures, amount)], model, before, size)
+            def beside() -> list[tuple[Request, int]]:
+                return [(request, 1) for request in near(pictures, amount)]
+
+            await self._submit(beside, model, lambda: source, size)
 
         async def finished() -> None:
             if only := await asyncio.to_thread(self._only, jobs):
@@ -148,7 +154,7 @@ class Edit:
                 self._made.classes("compared")  # and need not be seen twice
 
         with self._form.asking():
-            jobs = await asyncio.to_thread(lambda: self._studio.submit(self._owner, model, ask()))
+            jobs, source = await asyncio.to_thread(submit)
             self._made.classes(remove="compared").clear()
             self._outcome.clear()
             with self._made:
@@ -159,7 +165,7 @@ class Edit:
         kept = [(job, number) for job in jobs for number in self._studio.store.kept(job.id)]
         return picture_of(self._studio, self._owner, *kept[0]) if len(kept) == 1 else None
 
-    def _show(self, picture: Picture, before: Image.Image | None, size: tuple[int, int]) -> None:
+    def _show(self, picture: Picture, before: str, size: tuple[int, int]) -> None:
         self._outcome.clear()
         with self._outcome:
             Outcome(picture, before, size, self._go_on)
