@@ -4,7 +4,9 @@ import io
 import json
 
 import pytest
+from nicegui import app as pages
 from nicegui import ui
+from nicegui.app.app import prune_tab_storage
 from nicegui.elements.upload_files import SmallFileUpload
 from nicegui.testing.user_interaction import UserInteraction
 from PIL import Image
@@ -13,6 +15,7 @@ from addresses import holds_up_the_loop, opened
 from light_studio import done
 from sfumato.pipelines.request import Request
 from sfumato.server.encoding import address
+from sfumato.server.studio.edit import KEPT
 from sfumato.server.studio.editing.boxes import Box
 from sfumato.server.studio.editing.easel import Easel
 from sfumato.server.studio.editing.mask import Mask
@@ -190,6 +193,41 @@ def test_boxes_are_drawn_moved_said_and_removed(stroll, engine):
         told = [(region.prompt, region.box) for region in request.regions]
         assert sorted(told) == [("a blue moon", (0.6, 0, 1, 0.6)), ("a red cat", (0.1, 0.2, 0.5, 0.6))]
         assert (request.prompt, request.picture) == ("at night", None)
+
+    stroll(walk)
+
+
+def test_what_is_painted_in_a_duplicated_tab_stays_there(stroll):
+    painted = Mask((64, 64))
+    painted.rectangle(Box(0, 0, 0.5, 0.25))
+
+    async def walk(person):
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await upload(person, Image.new("RGB", (64, 64), "blue"))
+        await person.should_see("A part of it", retries=LONG)
+        first = pages.storage._tabs[person.tab_id][KEPT]
+        await pages.storage._create_tab_storage("twin", person.tab_id)
+        person.tab_id = "twin"
+        await person.open("/edit")
+        await person.should_see("A part of it", retries=LONG)
+        choose(person, "part")
+        person.find(kind=Easel).trigger("painted", painted.address)
+        await person.should_see("12% of the picture is to change.", retries=LONG)
+        assert (first.mask.share, first.way) == (0, "all")
+        assert pages.storage._tabs["twin"][KEPT].mask.share == 0.125
+
+    stroll(walk)
+
+
+def test_a_table_that_nobody_came_back_to_is_cleared_after_a_day_and_who_still_has_it_goes_on(stroll):
+    async def walk(person):
+        assert pages.storage.max_tab_storage_age == 24 * 3600
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await prune_tab_storage(force=True)
+        await upload(person, Image.new("RGB", (64, 64), "blue"))
+        await person.should_see("All of it", retries=LONG)
 
     stroll(walk)
 

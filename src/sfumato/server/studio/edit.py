@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
 
 from nicegui import app as pages
 from nicegui import ui
@@ -53,6 +55,7 @@ class Edit:
     def __init__(self, studio: Studio, owner: str, model: str) -> None:
         self._studio, self._owner, self._model = studio, owner, model
         self._sheet: Sheet | None = None
+        self._tab: MutableMapping[str, Any] = {}  # what is remembered of it, also where it is forgotten meanwhile
         self._opening = Opening(studio, owner, self.lay, self._complain)
         self._trouble = words("p", "").classes("bad").props("role=alert")
         self._table = ui.element("div").classes("table")
@@ -66,7 +69,8 @@ class Edit:
         if not ui.context.client.has_socket_connection:
             return
         self._form.restore(await typed())
-        kept = pages.storage.tab.get(KEPT)
+        self._tab = pages.storage.tab
+        kept = copy.deepcopy(self._tab.get(KEPT))  # which a duplicated tab shares with the one that it is a copy of
         if name and (picture := await asyncio.to_thread(named, self._studio, self._owner, name)):
             await self._opening.open(picture)
         elif isinstance(kept, Sheet) and kept.model == self._model:
@@ -88,7 +92,7 @@ class Edit:
             self._complain(str(error))
 
     def _spread(self, sheet: Sheet) -> None:
-        self._sheet = pages.storage.tab[KEPT] = sheet
+        self._sheet = self._tab[KEPT] = sheet
         self._table.clear()
         if not sheet.ways:
             self._complain(f"The model {sheet.model} makes pictures from words alone; choose another one above.")
