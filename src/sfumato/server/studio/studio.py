@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Depends, HTTPException
 from nicegui import app, ui
 
+from sfumato.server.keys import LOCAL, Keys
 from sfumato.server.studio.tray import Tray
 
 if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
-    from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
     from sfumato.server.job import Job
-    from sfumato.server.keys import Keys
     from sfumato.server.models import Models
     from sfumato.server.store import Store
 
-LOCAL = "local"  # whose pictures these are where no keys are asked for
 ENTRANCE = "/enter"
 
 Page = Callable[..., Any]
@@ -92,10 +90,6 @@ class Studio:
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""
         app.storage.user["model"] = model
-
-    def pipeline(self) -> Pipeline:
-        """The chosen model, loaded. The first time takes seconds: call it off the event loop with its name."""
-        return self.models.pipeline(self.model)
 
     def page(self, path: str, title: str) -> Callable[[Page], Page]:
         """A page of the studio, for those who may see it; decorates the function that builds it."""
