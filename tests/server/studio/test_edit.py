@@ -15,6 +15,7 @@ from addresses import holds_up_the_loop, opened
 from light_studio import done
 from sfumato.pipelines.request import Request
 from sfumato.server.encoding import address
+from sfumato.server.given import MOST_PIXELS
 from sfumato.server.studio.edit import KEPT
 from sfumato.server.studio.editing.boxes import Box
 from sfumato.server.studio.editing.easel import Easel
@@ -267,6 +268,18 @@ def test_a_file_that_is_no_picture_is_named(stroll):
         with person:
             await made.handle_uploads([SmallFileUpload("song.mp3", "audio/mpeg", b"la la la")])
         await person.should_see("song.mp3 cannot be used", retries=LONG)
+
+    stroll(walk)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_as_everywhere(stroll):
+    async def walk(person):
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await upload(person, Image.new("1", (8192, 4097)), "wide.png")
+        await person.should_see(
+            f"wide.png cannot be used: too large: 8192 x 4097 pixels, at most {MOST_PIXELS:,}", retries=LONG
+        )
 
     stroll(walk)
 
