@@ -1,11 +1,13 @@
 """Create: what a person types becomes a request, what is made is shown and kept, what is wrong is told in words."""
 
 import asyncio
+import threading
 
 from nicegui import ui
 
 from light_studio import done, fill, unfold
 from sfumato.pipelines.request import Request
+from sfumato.server.studio.advice import PAUSE
 from sfumato.server.studio.form import OWN, Form
 from sfumato.server.studio.tile import Tile
 
@@ -246,6 +248,38 @@ def test_the_language_model_offers_ways_on_that_can_be_taken(stroll, engine, mon
         assert field.value == "a cat beside 2 boxes"
 
     stroll(walk)
+
+
+def test_the_language_model_lets_be_what_was_typed_before(stroll, engine, monkeypatch):
+    from sfumato.pipelines.language.prompting import Expansion
+
+    asked, go = [], threading.Event()
+
+    def expand(writer, prompt, seed, hearing):
+        asked.append((prompt, seed))
+        go.wait(60)
+        return Expansion(prompt, f" beside {seed} boxes")
+
+    engine.models.has_writer = True
+    monkeypatch.setattr("sfumato.pipelines.language.hearing.Hearing.of", classmethod(lambda kind, model: kind()))
+    monkeypatch.setattr("sfumato.pipelines.language.prompting.expand", expand)
+
+    async def walk(person):
+        try:
+            await person.open("/")
+            person.find(kind=ui.textarea).type("a cat")
+            while not asked:
+                await asyncio.sleep(0.1)
+            for _ in range(2):
+                person.find(kind=ui.textarea).type("!")
+                await asyncio.sleep(2 * PAUSE)
+            assert asked == [("a cat", 0)]  # the next waits until nobody is served
+        finally:
+            go.set()
+        await person.should_see("… beside 2 boxes", retries=LONG)
+
+    stroll(walk)
+    assert asked == [("a cat", 0), *(("a cat!!", seed) for seed in range(3))]
 
 
 def test_what_was_typed_comes_back_and_nonsense_does_not(stroll):

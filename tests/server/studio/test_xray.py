@@ -1,5 +1,7 @@
 """X-ray: what the fields ask for is looked into; the page that comes of it is shown, or why there is none."""
 
+import threading
+
 import pytest
 from nicegui import ui
 
@@ -17,6 +19,7 @@ def looked(monkeypatch):
     asked = []
 
     def page(self, wanted, tell):
+        assert "long work" in threading.current_thread().name
         if not tell(0, 1):
             raise Left
         if "unknown" in wanted.request.prompt:

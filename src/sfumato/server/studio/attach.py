@@ -64,6 +64,7 @@ def furnish(studio: Studio) -> None:
     Storage.max_tab_storage_age = TAB_IS_KEPT
     pages.config.quasar_config["loadingBar"]["skipHijack"] = True  # pages tell themselves what goes on, in words
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=3600)
+    pages.on_shutdown(studio.close)
     for place in ROUTES:
         place.attach(studio)
 

@@ -48,7 +48,7 @@ class Create:
         self._studio, self._owner, self._model = studio, owner, model
         self._side = 64
         self._form = Form(self.make, self._advise)
-        self._advice = Advice(studio.models, model, self._form)
+        self._advice = Advice(studio, model, self._form)
         self._rounds = ui.element("div").classes("rounds")
         self._showing = Showing(studio, again=self._same, vary=self._like, forgotten=self._forgotten)
         self._history = History(studio, owner, self._showing.show)

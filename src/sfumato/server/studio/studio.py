@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import Depends, HTTPException
 from nicegui import app, ui
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 ENTRANCE = "/enter"
 
 Page = Callable[..., Any]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Studio:
         trains_with_keys: whether people with keys may train too; without keys whoever sees the page may.
         private: whether the words of every job are forgotten once it is finished.
         tray: what was made besides the pictures of the store.
+        advising: held by whoever is told how their words might go on, one after the other.
     """
 
     engine: Engine
@@ -48,6 +52,8 @@ class Studio:
     trains_with_keys: bool = False
     private: bool = False
     tray: Tray = field(default_factory=Tray)
+    advising: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _long: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "long work"), init=False)
 
     @property
     def models(self) -> Models:
@@ -90,6 +96,17 @@ class Studio:
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""
         app.storage.user["model"] = model
+
+    async def in_turn(self, work: Callable[[], Done]) -> Done:
+        """What work of minutes gives, one after the other: each takes all that the machine has.
+
+        It is done in a thread of its own, so that everything else finds one.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._long, work)
+
+    def close(self) -> None:
+        """Begin no more of such work, as when the server ends."""
+        self._long.shutdown(wait=False, cancel_futures=True)
 
     def page(self, path: str, title: str) -> Callable[[Page], Page]:
         """A page of the studio, for those who may see it; decorates the function that builds it."""
