@@ -6,7 +6,9 @@ import threading
 from nicegui import ui
 
 from light_studio import done, fill, unfold
+from sfumato.errors import PromptError, QueueFull
 from sfumato.pipelines.request import Request
+from sfumato.server.job import Job
 from sfumato.server.studio.advice import PAUSE
 from sfumato.server.studio.form import OWN, Form
 from sfumato.server.studio.tile import Tile
@@ -179,6 +181,62 @@ def test_the_better_ones_are_picked_and_refined(stroll, engine):
         assert all(request.variation for request in near)
 
     stroll(walk)
+
+
+def test_of_a_refinement_is_shown_what_was_taken_before_the_queue_was_full(stroll, engine, monkeypatch):
+    submit = engine.submit
+
+    def until_full(*asked):
+        if len(engine.submitted) == 3:
+            raise QueueFull("Come again in 7 s.", 7)
+        return submit(*asked)
+
+    async def walk(person):
+        await person.open("/")
+        await ask(person, "a red cat")
+        await person.should_see("Finished.", retries=LONG)
+        monkeypatch.setattr(engine, "submit", until_full)
+        a_button(person, "More like this").click()
+        await person.should_see("2 of 4 are being made. Come again in 7 s.", retries=LONG)
+        await person.should_see("2 pictures finished.", retries=LONG)
+
+    stroll(walk)
+
+
+def test_settings_of_another_version_are_told_and_all_else_is_there(stroll, engine, monkeypatch):
+    job = done(engine, Request("a red cat"))
+
+    def asked(self, picture=0):
+        raise PromptError("A later version made this.")
+
+    monkeypatch.setattr(Job, "asked", asked)
+
+    async def walk(person):
+        await person.open(f"/?settings={job.id}/0")
+        await person.should_see("A later version made this.", retries=LONG)
+        (thumb,) = await thumbs(person, 1)
+        unfold(person)
+        await learned(person)
+        person.find(kind=ui.textarea).type("a")
+        await person.should_not_see("A later version made this.", retries=LONG)
+        with person:
+            for listener in thumb._event_listeners.values():
+                listener.handler(None)
+        await person.should_see("The whole recipe")
+        a_button(person, "Same settings").click()
+        await person.should_see("A later version made this.", retries=LONG)
+
+    stroll(walk)
+
+
+async def learned(person):
+    """Until the form knows what the model does by itself."""
+    for _ in range(LONG):
+        (steps,) = [one for one in person.find(kind=ui.number).elements if one.props["aria-label"] == "Steps"]
+        if steps.props["placeholder"]:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("The form never learned of the model.")
 
 
 def test_everything_made_is_found_again_by_its_words_and_can_be_deleted(stroll, engine):

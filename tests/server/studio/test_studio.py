@@ -4,7 +4,11 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from light_studio import LightKeys
+from sfumato.errors import QueueFull
+from sfumato.pipelines.request import Request
 from sfumato.server.studio.studio import Studio
 
 
@@ -45,3 +49,20 @@ def test_when_the_server_ends_long_work_that_was_not_begun_is_not_waited_for(eng
     first, second = asyncio.run(whole())
     assert first is True
     assert isinstance(second, asyncio.CancelledError)
+
+
+def test_what_was_accepted_before_the_queue_was_full_is_told_with_why_the_rest_was_not(engine, tmp_path, monkeypatch):
+    studio, submit = Studio(engine, tmp_path, LightKeys({})), engine.submit
+
+    def until_full(*asked):
+        if len(engine.submitted) == 2:
+            raise QueueFull("Come again in 7 s.", 7)
+        return submit(*asked)
+
+    monkeypatch.setattr(engine, "submit", until_full)
+    asked = [(Request("a cat", seed), 1) for seed in range(4)]
+    jobs, trouble = studio.submit("local", "light", asked)
+    assert [job.request["seed"] for job in jobs] == [0, 1]
+    assert trouble == "2 of 4 are being made. Come again in 7 s."
+    with pytest.raises(QueueFull):
+        studio.submit("local", "light", asked)

@@ -140,8 +140,8 @@ class Edit:
     ) -> None:
         """Hand requests to the engine, and show what becomes of them, beside what they were made from."""
 
-        def submit() -> tuple[list[Job], str]:
-            return self._studio.submit(self._owner, model, ask()), before()
+        def submit() -> tuple[list[Job], str, str]:
+            return *self._studio.submit(self._owner, model, ask()), before()
 
         def opened(picture: Picture) -> None:
             self._show(picture, source, size)
@@ -158,7 +158,8 @@ class Edit:
                 self._made.classes("compared")  # and need not be seen twice
 
         with self._form.asking():
-            jobs, source = await asyncio.to_thread(submit)
+            jobs, trouble, source = await asyncio.to_thread(submit)
+            self._form.complain(trouble)
             self._made.classes(remove="compared").clear()
             self._outcome.clear()
             with self._made:

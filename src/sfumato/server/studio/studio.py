@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastapi import Depends, HTTPException
 from nicegui import app, ui
 
+from sfumato.errors import SfumatoError
 from sfumato.server.keys import LOCAL, Keys
 from sfumato.server.studio.tray import Tray
 
@@ -89,9 +90,23 @@ class Studio:
         """Whether models may be trained from the page: it reads folders and takes the whole machine."""
         return self.trains_with_keys or not self.keys.all()
 
-    def submit(self, owner: str, model: str, asked: Sequence[tuple[Request, int]]) -> list[Job]:
-        """Hand requests to the engine, each with how many pictures; raises as `Engine.submit` does."""
-        return [self.engine.submit(owner, model, request, count, self.private) for request, count in asked]
+    def submit(self, owner: str, model: str, asked: Sequence[tuple[Request, int]]) -> tuple[list[Job], str]:
+        """Hand requests to the engine, each with how many pictures.
+
+        Returns:
+            The jobs that it took, and why it did not take the others, "" where it took all.
+
+        Raises as `Engine.submit` does when it took none.
+        """
+        jobs: list[Job] = []
+        try:
+            for request, count in asked:
+                jobs.append(self.engine.submit(owner, model, request, count, self.private))
+        except SfumatoError as error:
+            if not jobs:
+                raise
+            return jobs, f"{len(jobs)} of {len(asked)} are being made. {error}"
+        return jobs, ""
 
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""
