@@ -74,8 +74,7 @@ class Mask:
         """Take the last change back; harmless where there is none."""
         if self._before:
             with Image.open(io.BytesIO(self._before.pop())) as image:
-                image.load()
-                self._image = image
+                self._image = image.copy()
 
     def _change(self, image: Image.Image) -> None:
         self._before.append(_png(self._image))  # of some kilobytes; tabs keep theirs for long
