@@ -13,6 +13,7 @@ from PIL import Image
 from sfumato.errors import PromptError
 from sfumato.pipelines.request import Request
 from sfumato.server.job import FINISHED, Event
+from sfumato.server.limits import Limits
 
 SIDE, STEPS = 64, 4
 EDITING = {"picture", "mask", "strength", "extend", "regions"}
@@ -84,7 +85,7 @@ class LightEngine:
     """Does what is submitted in a thread of its own; `gate`, while it is not set, holds it before each step."""
 
     def __init__(self, store, models=None):
-        self.store, self.models = store, models or LightModels()
+        self.store, self.models, self.limits = store, models or LightModels(), Limits()
         self.gate = threading.Event()
         self.gate.set()
         self.submitted = []

@@ -10,7 +10,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from light_server import SIDE, png
+from addresses import holds_up_the_loop
+from light_server import SIDE, painted, png
+from sfumato.server.given import bytes_of
 
 # what the client always sends
 ALWAYS = {
@@ -138,6 +140,18 @@ def test_png_info_tells_how_a_picture_was_made(api):
     assert api.http.post("/png-info", json={"image": "junk"}).status_code == 400
 
 
+def test_nobody_waits_while_a_large_picture_is_read(api, monkeypatch):
+    held_up = []
+
+    def noted(text, param):
+        held_up.append(holds_up_the_loop())
+        return bytes_of(text, param)
+
+    monkeypatch.setattr("sfumato.server.a1111.about.bytes_of", noted)
+    assert api.post("/png-info", {"image": api._url(png("red"))})["info"] == ""
+    assert held_up == [False]
+
+
 def with_text(picture):
     from PIL import PngImagePlugin
 
@@ -165,6 +179,14 @@ def test_a_picture_is_changed_and_where_the_mask_is_white_painted_anew(api, engi
     (made,), _, _ = api.img2img([picture], mask.getvalue(), inpainting_mask_invert=1, **settings)
     assert (made.getpixel((2, 2)), made.getpixel((30, 2))) == ((9, 200, 9), (77, 100, 50))
     assert engine.store.jobs()[0].request["strength"] == 0.5
+
+
+@pytest.mark.parametrize("strokes", ["black", "white"])
+def test_of_a_mask_with_transparency_the_opaque_part_is_painted_anew_whatever_its_colour(api, strokes):
+    mask = png(strokes, alpha=(16, 0, SIDE, SIDE))
+    settings = {"prompt": "a", "seed": 77, "width": SIDE, "height": SIDE, "denoising_strength": 0.5}
+    (made,), _, _ = api.img2img([png((9, 200, 9))], mask, **settings)
+    assert (made.getpixel((2, 2)), made.getpixel((30, 2))) == ((77, 100, 50), (9, 200, 9))
 
 
 @pytest.mark.parametrize(
@@ -258,3 +280,26 @@ def test_progress_shows_the_picture_and_interrupt_ends_the_call_with_it(api, add
     ((pictures, _, _),) = found
     assert pictures[0].getpixel((0, 0)) == (8, 100, 50)
     assert engine.store.jobs()[0].state == "cancelled"
+
+
+def test_what_an_interrupted_call_has_is_told_with_its_own_seed_and_nothing_is_told_of_the_rest(api, address, engine):
+    engine.gate.clear()
+    found = []
+    settings = {"prompt": "a", "seed": 40, "batch_size": 4, "width": 64, "height": 64}
+    call = threading.Thread(target=lambda: found.append(api.txt2img(**settings)))
+    call.start()
+    while not engine.store.jobs():
+        time.sleep(0.01)
+    (job,) = engine.store.jobs()
+    for number in (1, 3):  # pictures that are made at a time are finished in any order
+        engine.store.keep(job.id, number, painted(job.asked(number)), {})
+    with WebUIApi(address) as other:
+        while not other.get("/progress")["state"]["job_count"]:
+            time.sleep(0.01)
+        other.post("/interrupt")
+    call.join()
+    ((pictures, info, _),) = found
+    assert [picture.getpixel((0, 0))[0] for picture in pictures] == [41, 43]
+    assert (info["seed"], info["all_seeds"], info["batch_size"]) == (41, [41, 43], 2)
+    assert info["infotexts"] == [picture.info["parameters"] for picture in pictures]
+    assert [f"Seed: {seed}" in text for seed, text in zip((41, 43), info["infotexts"], strict=True)] == [True, True]

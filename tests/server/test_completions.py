@@ -1,5 +1,12 @@
 """The openai package has a language model write, as a whole and as it comes."""
 
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
 import openai
 import pytest
 import torch
@@ -8,6 +15,9 @@ from light_server import LightEngine, light_app, listening
 from sfumato.data.text.tokens import TextTokenizer
 from sfumato.networks.llama import Llama, LlamaConfig
 from sfumato.pipelines.language.language_model import LanguageModel
+from sfumato.pipelines.language.writing import Piece
+from sfumato.server.errors import Refusal
+from sfumato.server.openai.writing import AT_ONCE, EACH_OWNER, Desk
 from sfumato.server.store import Store
 
 
@@ -118,6 +128,97 @@ def test_a_prompt_that_is_too_long_or_of_strange_characters_is_refused(ask):
             ask.create(model="words", prompt=prompt)
         with pytest.raises(openai.APIError):
             list(ask.create(model="words", prompt=prompt, stream=True))
+
+
+class Slow:
+    """Writes as another, and takes its time: ten seconds at least, unless nobody waits for it."""
+
+    def __init__(self, writer):
+        self.ended, self.pieces = threading.Event(), 0
+        self.tokenizer, self.asked = writer.tokenizer, writer.asked
+
+    def stream(self, pairs, **_):
+        try:
+            for _ in range(1000):
+                time.sleep(0.01)
+                self.pieces += 1
+                yield Piece(0, 1, -1.0, "t", None)
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+def slow(writer):
+    return Slow(writer)
+
+
+@pytest.fixture
+def slow_address(slow, tmp_path):
+    with (
+        Store(tmp_path / "store") as store,
+        listening(light_app(LightEngine(store, writer=slow), tmp_path, port=0, wait=3)) as port,
+    ):
+        yield f"http://127.0.0.1:{port}/v1/completions"
+
+
+def test_nothing_is_written_on_for_a_client_that_left(slow, slow_address):
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(slow_address, json={"model": "words", "prompt": "to be"}, timeout=0.5)
+    assert slow.ended.wait(2)  # which is before the server would give it up by itself
+    assert 0 < slow.pieces < 300
+
+
+def test_a_text_that_takes_too_long_is_given_up_and_the_client_told(slow, slow_address):
+    answer = httpx.post(slow_address, json={"model": "words", "prompt": "to be"}, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+    assert slow.ended.is_set()
+    assert slow.pieces < 600
+
+
+@contextmanager
+def held():
+    """Writes when it is let go, at last when the test ends."""
+    go = threading.Event()
+    try:
+        yield lambda: iter([go.wait(60)]), go
+    finally:
+        go.set()
+
+
+async def text(desk, owner, work):
+    return [piece async for piece in desk.each(owner, work)]
+
+
+def test_one_owner_cannot_fill_the_desk():
+    async def whole():
+        desk = Desk()
+        with held() as (work, go):
+            texts = [asyncio.create_task(text(desk, "one", work)) for _ in range(EACH_OWNER)]
+            await asyncio.sleep(0)
+            with pytest.raises(Refusal):
+                await asyncio.wait_for(text(desk, "one", work), 1)
+            others = range(AT_ONCE - EACH_OWNER)
+            texts += [asyncio.create_task(text(desk, f"other {number}", work)) for number in others]
+            await asyncio.sleep(0)
+            with pytest.raises(Refusal):
+                await asyncio.wait_for(text(desk, "another", work), 1)
+            go.set()
+            assert await asyncio.gather(*texts) == [[True]] * AT_ONCE
+            assert await text(desk, "one", work) == [True]
+
+    asyncio.run(whole())
+
+
+def test_writing_takes_none_of_the_threads_that_everything_else_is_done_in():
+    async def whole():
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        with held() as (work, _):
+            writing = asyncio.create_task(text(Desk(), "one", work))
+            await asyncio.sleep(0)
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 5) == "done"
+        await writing
+
+    asyncio.run(whole())
 
 
 def test_models_without_words_are_told(ask):

@@ -7,7 +7,7 @@ import binascii
 import re
 import threading
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 from sfumato.data.pictures import PictureError, open_picture
 from sfumato.server.errors import Refusal
@@ -46,13 +46,30 @@ def transparency_of(content: bytes, param: str) -> Image.Image:
 
     On white and on black the same picture differs by what shines through. Raises Refusal as `picture_of` does.
     """
-    white, black = (_opened(content, param, (value, value, value)) for value in (255, 0))
-    return ImageChops.subtract(white, black).convert("L")
+    return _apart(*_on_white_and_black(content, param))
+
+
+def mask_of(content: bytes, param: str) -> Image.Image:
+    """A mask as A1111 reads it: opaque parts of a picture that has others too, else light ones, are painted anew.
+
+    Raises Refusal as `picture_of` does.
+    """
+    white, black = _on_white_and_black(content, param)
+    transparency = _apart(white, black)
+    return ImageOps.invert(transparency) if is_visible(transparency) else white.convert("L")
 
 
 def is_visible(mask: Image.Image) -> bool:
     """Whether a mask marks anything."""
     return mask.getbbox() is not None
+
+
+def _on_white_and_black(content: bytes, param: str) -> tuple[Image.Image, Image.Image]:
+    return _opened(content, param, (255, 255, 255)), _opened(content, param, (0, 0, 0))
+
+
+def _apart(white: Image.Image, black: Image.Image) -> Image.Image:
+    return ImageChops.subtract(white, black).convert("L")
 
 
 def _opened(content: bytes, param: str, background: tuple[int, int, int]) -> Image.Image:

@@ -1,11 +1,15 @@
 """Create: what a person types becomes a request, what is made is shown and kept, what is wrong is told in words."""
 
 import asyncio
+import threading
 
 from nicegui import ui
 
 from light_studio import done, fill, unfold
+from sfumato.errors import PromptError, QueueFull
 from sfumato.pipelines.request import Request
+from sfumato.server.job import Job
+from sfumato.server.studio.advice import PAUSE
 from sfumato.server.studio.form import OWN, Form
 from sfumato.server.studio.tile import Tile
 
@@ -179,6 +183,62 @@ def test_the_better_ones_are_picked_and_refined(stroll, engine):
     stroll(walk)
 
 
+def test_of_a_refinement_is_shown_what_was_taken_before_the_queue_was_full(stroll, engine, monkeypatch):
+    submit = engine.submit
+
+    def until_full(*asked):
+        if len(engine.submitted) == 3:
+            raise QueueFull("Come again in 7 s.", 7)
+        return submit(*asked)
+
+    async def walk(person):
+        await person.open("/")
+        await ask(person, "a red cat")
+        await person.should_see("Finished.", retries=LONG)
+        monkeypatch.setattr(engine, "submit", until_full)
+        a_button(person, "More like this").click()
+        await person.should_see("2 of 4 are being made. Come again in 7 s.", retries=LONG)
+        await person.should_see("2 pictures finished.", retries=LONG)
+
+    stroll(walk)
+
+
+def test_settings_of_another_version_are_told_and_all_else_is_there(stroll, engine, monkeypatch):
+    job = done(engine, Request("a red cat"))
+
+    def asked(self, picture=0):
+        raise PromptError("A later version made this.")
+
+    monkeypatch.setattr(Job, "asked", asked)
+
+    async def walk(person):
+        await person.open(f"/?settings={job.id}/0")
+        await person.should_see("A later version made this.", retries=LONG)
+        (thumb,) = await thumbs(person, 1)
+        unfold(person)
+        await learned(person)
+        person.find(kind=ui.textarea).type("a")
+        await person.should_not_see("A later version made this.", retries=LONG)
+        with person:
+            for listener in thumb._event_listeners.values():
+                listener.handler(None)
+        await person.should_see("The whole recipe")
+        a_button(person, "Same settings").click()
+        await person.should_see("A later version made this.", retries=LONG)
+
+    stroll(walk)
+
+
+async def learned(person):
+    """Until the form knows what the model does by itself."""
+    for _ in range(LONG):
+        (steps,) = [one for one in person.find(kind=ui.number).elements if one.props["aria-label"] == "Steps"]
+        if steps.props["placeholder"]:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("The form never learned of the model.")
+
+
 def test_everything_made_is_found_again_by_its_words_and_can_be_deleted(stroll, engine):
     for prompt in ("a red cat", "a blue dog"):
         done(engine, Request(prompt), 2)
@@ -246,6 +306,38 @@ def test_the_language_model_offers_ways_on_that_can_be_taken(stroll, engine, mon
         assert field.value == "a cat beside 2 boxes"
 
     stroll(walk)
+
+
+def test_the_language_model_lets_be_what_was_typed_before(stroll, engine, monkeypatch):
+    from sfumato.pipelines.language.prompting import Expansion
+
+    asked, go = [], threading.Event()
+
+    def expand(writer, prompt, seed, hearing):
+        asked.append((prompt, seed))
+        go.wait(60)
+        return Expansion(prompt, f" beside {seed} boxes")
+
+    engine.models.has_writer = True
+    monkeypatch.setattr("sfumato.pipelines.language.hearing.Hearing.of", classmethod(lambda kind, model: kind()))
+    monkeypatch.setattr("sfumato.pipelines.language.prompting.expand", expand)
+
+    async def walk(person):
+        try:
+            await person.open("/")
+            person.find(kind=ui.textarea).type("a cat")
+            while not asked:
+                await asyncio.sleep(0.1)
+            for _ in range(2):
+                person.find(kind=ui.textarea).type("!")
+                await asyncio.sleep(2 * PAUSE)
+            assert asked == [("a cat", 0)]  # the next waits until nobody is served
+        finally:
+            go.set()
+        await person.should_see("… beside 2 boxes", retries=LONG)
+
+    stroll(walk)
+    assert asked == [("a cat", 0), *(("a cat!!", seed) for seed in range(3))]
 
 
 def test_what_was_typed_comes_back_and_nonsense_does_not(stroll):

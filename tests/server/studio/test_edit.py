@@ -4,13 +4,19 @@ import io
 import json
 
 import pytest
+from nicegui import app as pages
 from nicegui import ui
+from nicegui.app.app import prune_tab_storage
 from nicegui.elements.upload_files import SmallFileUpload
 from nicegui.testing.user_interaction import UserInteraction
 from PIL import Image
 
+from addresses import holds_up_the_loop, opened
 from light_studio import done
 from sfumato.pipelines.request import Request
+from sfumato.server.encoding import address
+from sfumato.server.given import MOST_PIXELS
+from sfumato.server.studio.edit import KEPT
 from sfumato.server.studio.editing.boxes import Box
 from sfumato.server.studio.editing.easel import Easel
 from sfumato.server.studio.editing.mask import Mask
@@ -134,6 +140,35 @@ def test_sides_grow_by_numbers(stroll, engine):
     stroll(walk)
 
 
+def test_nobody_waits_while_pictures_are_written_for_the_browser(stroll, monkeypatch):
+    held_up = []
+
+    def noted(*asked, **how):
+        held_up.append(holds_up_the_loop())
+        return address(*asked, **how)
+
+    monkeypatch.setattr("sfumato.server.studio.editing.sheet.address", noted)
+
+    async def walk(person):
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await upload(person, Image.new("RGB", (64, 64), "blue"))
+        await person.should_see("Around it", retries=LONG)
+        choose(person, "around")
+        fill(person, "Right, pixels", 32)
+        await said(person, "a wider sea")
+        a_button(person, "Make").click()
+        await person.should_see(kind=Outcome, retries=LONG)
+        (before,) = those(person, alt="Before").elements
+        assert opened(before.props["src"]).size == (96, 64)
+        await person.open("/edit")
+        await person.should_see("Around it", retries=LONG)
+        assert opened(the_easel(person).props["src"]).size == (64, 64)
+
+    stroll(walk)
+    assert held_up == [False, False]  # the picture, and what it is extended to
+
+
 def test_boxes_are_drawn_moved_said_and_removed(stroll, engine):
     async def walk(person):
         await person.open("/edit")
@@ -159,6 +194,41 @@ def test_boxes_are_drawn_moved_said_and_removed(stroll, engine):
         told = [(region.prompt, region.box) for region in request.regions]
         assert sorted(told) == [("a blue moon", (0.6, 0, 1, 0.6)), ("a red cat", (0.1, 0.2, 0.5, 0.6))]
         assert (request.prompt, request.picture) == ("at night", None)
+
+    stroll(walk)
+
+
+def test_what_is_painted_in_a_duplicated_tab_stays_there(stroll):
+    painted = Mask((64, 64))
+    painted.rectangle(Box(0, 0, 0.5, 0.25))
+
+    async def walk(person):
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await upload(person, Image.new("RGB", (64, 64), "blue"))
+        await person.should_see("A part of it", retries=LONG)
+        first = pages.storage._tabs[person.tab_id][KEPT]
+        await pages.storage._create_tab_storage("twin", person.tab_id)
+        person.tab_id = "twin"
+        await person.open("/edit")
+        await person.should_see("A part of it", retries=LONG)
+        choose(person, "part")
+        person.find(kind=Easel).trigger("painted", painted.address)
+        await person.should_see("12% of the picture is to change.", retries=LONG)
+        assert (first.mask.share, first.way) == (0, "all")
+        assert pages.storage._tabs["twin"][KEPT].mask.share == 0.125
+
+    stroll(walk)
+
+
+def test_a_table_that_nobody_came_back_to_is_cleared_after_a_day_and_who_still_has_it_goes_on(stroll):
+    async def walk(person):
+        assert pages.storage.max_tab_storage_age == 24 * 3600
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await prune_tab_storage(force=True)
+        await upload(person, Image.new("RGB", (64, 64), "blue"))
+        await person.should_see("All of it", retries=LONG)
 
     stroll(walk)
 
@@ -198,6 +268,18 @@ def test_a_file_that_is_no_picture_is_named(stroll):
         with person:
             await made.handle_uploads([SmallFileUpload("song.mp3", "audio/mpeg", b"la la la")])
         await person.should_see("song.mp3 cannot be used", retries=LONG)
+
+    stroll(walk)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_as_everywhere(stroll):
+    async def walk(person):
+        await person.open("/edit")
+        await person.should_see(kind=Easel, retries=LONG)
+        await upload(person, Image.new("1", (8192, 4097)), "wide.png")
+        await person.should_see(
+            f"wide.png cannot be used: too large: 8192 x 4097 pixels, at most {MOST_PIXELS:,}", retries=LONG
+        )
 
     stroll(walk)
 

@@ -1,5 +1,6 @@
 """Train: data are looked at, time is told, a training is begun, watched, stopped and gone on with, its model used."""
 
+import asyncio
 import json
 
 import pytest
@@ -108,6 +109,21 @@ def test_a_training_is_begun_stopped_gone_on_with_and_its_model_used(stroll, eng
         assert engine.models.names() == ["light", "mine"]
 
     stroll(walk)
+
+
+@pytest.mark.usefixtures("pretended")
+def test_when_the_server_ends_so_does_the_training_and_the_server_is_not_held_up(stroll, tmp_path):
+    async def walk(person):
+        await person.open("/train")
+        fill(person, "Name of the model", "mine")
+        a_button(person, "Start").click()
+        await person.should_see("It is being trained.", retries=LONG)
+        said = tmp_path / "models" / "mine" / "run" / "said.log"
+        while "begins" not in said.read_text():
+            await asyncio.sleep(0.02)
+
+    stroll(walk)
+    assert (tmp_path / "models" / "mine" / "run" / "said.log").read_text().endswith("Stopped.\n")
 
 
 @pytest.mark.usefixtures("pretended")

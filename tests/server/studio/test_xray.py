@@ -1,11 +1,15 @@
 """X-ray: what the fields ask for is looked into; the page that comes of it is shown, or why there is none."""
 
+import asyncio
+import threading
+
 import pytest
 from nicegui import ui
 
 from light_studio import done, fill, unfold
 from sfumato.errors import PromptError
 from sfumato.pipelines.request import Request
+from sfumato.server.job import Job
 from sfumato.server.studio.looks import Left, Looks
 
 LONG = 100
@@ -17,6 +21,7 @@ def looked(monkeypatch):
     asked = []
 
     def page(self, wanted, tell):
+        assert "long work" in threading.current_thread().name
         if not tell(0, 1):
             raise Left
         if "unknown" in wanted.request.prompt:
@@ -85,3 +90,66 @@ def test_what_cannot_be_looked_into_is_told(stroll, looked):
         assert not looked
 
     stroll(walk)
+
+
+def test_a_look_that_was_cancelled_neither_goes_on_nor_ends_the_next_one(stroll, monkeypatch):
+    begun, go, told = [], [threading.Event(), threading.Event()], []
+
+    def page(self, wanted, tell):
+        number = len(begun)
+        begun.append(wanted.request.prompt)
+        for step in range(2):
+            told.append((number, tell(step, 2)))
+            if not told[-1][1]:
+                raise Left
+            go[number].wait(60)
+        return f"<title>{wanted.request.prompt}</title>"
+
+    monkeypatch.setattr(Looks, "_page", page)
+
+    async def walk(person):
+        try:
+            await person.open("/xray")
+            person.find(kind=ui.textarea).type("a red cat")
+            person.find(kind=ui.textarea).trigger("keydown.enter")
+            await until(lambda: begun)
+            person.find(kind=ui.button, content="Cancel").click()
+            await person.should_see("Ending with this picture.", retries=LONG)
+            person.find(kind=ui.textarea).type(" at night").trigger("keydown.enter")
+            await person.should_not_see("Ending with this picture.", retries=LONG)
+            go[0].set()
+            await until(lambda: len(begun) == 2)
+            await person.should_see("0 of 2", retries=LONG)  # and not that it was cancelled
+            await person.should_not_see("Cancelled.")
+        finally:
+            for each in go:
+                each.set()
+        await person.should_see("On a page of its own", retries=LONG)
+        assert (await person.http_client.get(frame(person).props["src"])).text == "<title>a red cat at night</title>"
+
+    stroll(walk)
+    assert told == [(0, True), (0, False), (1, True), (1, True)]
+
+
+async def until(happened):
+    for _ in range(LONG):
+        if happened():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("It did not happen.")
+
+
+def test_a_picture_of_another_version_says_so(stroll, engine, monkeypatch, looked):
+    job = done(engine, Request("a blue dog"))
+
+    def asked(self, picture=0):
+        raise PromptError("A later version made this.")
+
+    monkeypatch.setattr(Job, "asked", asked)
+
+    async def walk(person):
+        await person.open(f"/xray?picture={job.id}/0")
+        await person.should_see("A later version made this.", retries=LONG)
+
+    stroll(walk)
+    assert not looked

@@ -1,10 +1,12 @@
 """X-ray pages in a real browser: words light up, the slider moves, all can use them, nothing is asked of the world."""
 
+from html import escape
+
 import pytest
 
 import synthetic
 from sfumato.server.xray.effects import Effect
-from sfumato.server.xray.page import embedded, page
+from sfumato.server.xray.page import page
 
 LIGHT = """canvas => {
     const {data, width} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -152,7 +154,7 @@ def test_playing_goes_to_the_end_and_is_not_offered_to_who_wants_no_motion(shown
 
 def test_a_page_works_in_a_frame_of_another_one(shown, tmp_path):
     outer = tmp_path / "outer.html"
-    frame = embedded(page(synthetic.trace(steps=3)))
+    frame = f'<iframe title="X-ray" sandbox="allow-scripts" srcdoc="{escape(page(synthetic.trace(steps=3)))}"></iframe>'
     outer.write_text(
         f"<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>x</title><body>{frame}</body></html>"
     )

@@ -1,21 +1,14 @@
 """What of the attention a page holds: bounded, evenly chosen, found again on its sheets, and told in words."""
 
-import base64
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 import synthetic
+from addresses import opened
 from sfumato.server.xray import maps
 from sfumato.server.xray.kept import evenly
 from sfumato.server.xray.looks import ACROSS, TILE, noise_picture, sheet, uri
 from sfumato.server.xray.maps import sheets, views, where
-
-
-def opened(address):
-    return Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
 
 
 def test_a_map_is_found_where_its_number_says():

@@ -13,7 +13,7 @@ import synthetic
 from sfumato.evaluation.neighbours import Neighbour
 from sfumato.pages.frame import digest
 from sfumato.server.xray.effects import Effect, changed
-from sfumato.server.xray.page import embedded, page, script, sections
+from sfumato.server.xray.page import page, script
 from sfumato.server.xray.path import paths
 from sfumato.server.xray.timetable import timetable
 
@@ -184,10 +184,3 @@ def test_the_share_that_a_word_changes_is_that_of_its_pixels():
     share = (changed(one, other) > 0.1).mean()
     assert share == pytest.approx(np.pi * 0.18**2, rel=0.1)
     assert not changed(one, one).any()
-
-
-def test_pieces_of_a_page_stand_in_another_one_and_a_frame_holds_a_whole_page(full):
-    assert sections(synthetic.trace()) in page(synthetic.trace())
-    (frame,) = Reader(embedded(full, 'of "a cat"')).all("iframe")
-    assert frame["srcdoc"] == full
-    assert (frame["sandbox"], frame["title"]) == ("allow-scripts", 'of "a cat"')

@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.pipelines.language.language_model import Text
 from sfumato.pipelines.language.tracing import Candidate, NextToken, TextTrace
-from sfumato.server.xray.writing import MOST_CANDIDATES, surprise, text_page, text_sections
+from sfumato.server.xray.writing import MOST_CANDIDATES, surprise, text_page
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -50,7 +50,7 @@ def test_the_less_probable_the_stranger(probability, name):
 
 
 def test_a_text_of_nothing_is_told():
-    assert "Nothing was written" in text_sections(traced(chosen=()))
+    assert "Nothing was written" in text_page(traced(chosen=()))
 
 
 def test_the_page_of_a_text_works_in_a_browser(chromium, tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from sfumato.server.a1111.samplers import FREE, solver_and_spacing
 from sfumato.server.a1111.shapes import Img2Img, Txt2Img
 from sfumato.server.errors import Refusal
-from sfumato.server.given import MOST_PIXELS, bytes_of, picture_of
+from sfumato.server.given import MOST_PIXELS, bytes_of, mask_of, picture_of
 
 NAMES = {"num_inference_steps": "steps", "guidance_scale": "cfg_scale", "solver": "sampler_name", "count": "batch_size"}
 """What A1111's clients call our settings."""
@@ -70,7 +70,7 @@ def begun(asked: Img2Img) -> dict[str, Any]:
     strength = STRENGTH if asked.denoising_strength is None else asked.denoising_strength
     settings: dict[str, Any] = {"picture": picture, "strength": strength}
     if asked.mask:
-        mask = _fitted(asked, picture_of(bytes_of(asked.mask, "mask"), "mask")).convert("L")
+        mask = _fitted(asked, mask_of(bytes_of(asked.mask, "mask"), "mask"))
         settings["mask"] = ImageOps.invert(mask) if asked.inpainting_mask_invert else mask
     return settings
 

@@ -89,10 +89,11 @@ async def _made(asked: Txt2Img, given: dict[str, Any], http: Request, here: Serv
 
 
 def _answer(here: Serving, asked: Txt2Img, agreed: Asked, work: Work, paths: list[Path]) -> Made:
-    job, private = work.job, work.job.private
-    every = [agreed.request.following(number) for number in range(job.count)]
+    job, signer = work.job, here.engine.store.marks.signer
+    numbers = [int(path.stem) for path in paths] or [work.shown.picture if work.shown else 0]
+    every = [agreed.request.following(number) for number in numbers]
     texts = [infotext(one.to_dict(), agreed.width, agreed.height, job.model) for one in every]
-    told, signer = [None if private else text for text in texts], here.engine.store.marks.signer
+    told = [None if job.private else text for text in texts]
     contents = [with_infotext(path, text, signer) for path, text in zip(paths, told, strict=False)]
     if not contents and (unfinished := _preview(work)):
         contents = [unfinished]

@@ -55,7 +55,7 @@ class Img2Img(Txt2Img):
     """A call of /sdapi/v1/img2img."""
 
     init_images: list[str] = Field(min_length=1, max_length=1, description="One picture in base64.")
-    mask: str | None = Field(None, description="White where the picture is painted anew.")
+    mask: str | None = Field(None, description="White, or opaque where it has transparency, where to paint anew.")
     resize_mode: int | None = Field(0, description="0 stretches the picture, 1 cuts its middle out.")
     inpainting_mask_invert: int | None = 0
     include_init_images: bool | None = False

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from sfumato.server.errors import Refusal, answers
 from sfumato.server.openai.texts import MOST_TEXTS, Choice, Completed, Completion, Usage
 from sfumato.server.serving import Asker, Here, Serving
 from sfumato.server.streams import EventStream, event
-from sfumato.server.waiting import failed
+from sfumato.server.waiting import _gone, failed
 
 if TYPE_CHECKING:
     from sfumato.pipelines.language.language_model import LanguageModel
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1/completions", tags=["OpenAI"])
 
 TOKENS = 16  # where nothing else is asked for, as OpenAI
 STREAMS: dict[int | str, dict[str, Any]] = {
-    **answers(404, 408, 413, 429, 500),
+    **answers(404, 408, 413, 429, 500, 504),
     200: {"description": "The texts; with `stream` as events.", "content": {"text/event-stream": {}}},
 }
 
@@ -43,7 +44,7 @@ class Written:
 
 
 @router.post("", response_model=Completed, responses=STREAMS)
-async def completions(asked: Completion, here: Here, owner: Asker) -> Any:
+async def completions(asked: Completion, http: Request, here: Here, owner: Asker) -> Any:
     """Write texts that go on from prompts."""
     _require_known(asked)
     models = here.engine.models
@@ -55,23 +56,51 @@ async def completions(asked: Completion, here: Here, owner: Asker) -> Any:
     if len(texts) > MOST_TEXTS:
         raise Refusal(400, f"At most {MOST_TEXTS} texts are written in one call, not {len(texts)}.", "n", "too_many")
     head: dict[str, Any] = {"id": f"cmpl-{secrets.token_urlsafe(16)}", "created": int(time.time()), "model": name}
+    pieces = here.desk.each(owner, lambda: _pieces(writer, asked, texts))
     if asked.stream:
-        return EventStream(_streamed(here, writer, asked, texts, head))
-    async with aclosing(here.desk.each(lambda: _pieces(writer, asked, texts))) as pieces:
-        async for _ in pieces:
-            pass
+        return EventStream(_streamed(here, writer, asked, texts, head, pieces))
+    await _to_their_end(here, http, pieces)
     choices = await run_in_threadpool(_choices, writer, asked, texts)
     return Completed(**head, choices=choices, usage=_usage(writer, texts))
 
 
+async def _to_their_end(here: Serving, http: Request, pieces: AsyncGenerator[Piece, None]) -> None:
+    """Have everything written, unless the client leaves or it takes too long: Refusal then."""
+    end, gone = asyncio.create_task(_drained(pieces)), asyncio.create_task(_gone(http))
+    try:
+        done, _ = await asyncio.wait({end, gone}, timeout=here.settings.wait, return_when=asyncio.FIRST_COMPLETED)
+        if end in done:
+            end.result()
+            return
+    finally:
+        for task in (end, gone):
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+    if gone in done:
+        raise Refusal(499, "The client left.", code="client_left")
+    raise Refusal(504, f"The text was not written in {here.settings.wait:g} s.", code="timeout")
+
+
+async def _drained(pieces: AsyncGenerator[Piece, None]) -> None:
+    async with aclosing(pieces):
+        async for _ in pieces:
+            pass
+
+
 async def _streamed(
-    here: Serving, writer: LanguageModel, asked: Completion, texts: list[Written], head: dict[str, Any]
+    here: Serving,
+    writer: LanguageModel,
+    asked: Completion,
+    texts: list[Written],
+    head: dict[str, Any],
+    pieces: AsyncGenerator[Piece, None],
 ) -> AsyncGenerator[str, None]:
     try:
         if asked.echo:
             for index, text in enumerate(texts):
                 yield _chunk(head, Choice(text=text.prompt, index=index, finish_reason=None))
-        async with aclosing(here.desk.each(lambda: _pieces(writer, asked, texts))) as pieces:
+        async with aclosing(pieces):
             async for piece in pieces:
                 reason = _reason(piece.reason) if piece.reason else None
                 yield _chunk(head, Choice(text=piece.text, index=piece.row, finish_reason=reason))

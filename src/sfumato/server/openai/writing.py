@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import aclosing
 from typing import TypeVar
 
 from sfumato.server.errors import too_many
 
 AT_ONCE = 16  # calls that wait for their turn
+EACH_OWNER = 8  # of them by one owner
 
 Made = TypeVar("Made")
 _END = object()
@@ -20,25 +24,26 @@ class Desk:
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._waiting = Counter[str]()
+        self._thread = ThreadPoolExecutor(1, "writer")
 
-    async def each(self, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
+    async def each(self, owner: str, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
         """What an iterator gives, each as soon as it is there; leaving ends it after its next piece.
 
-        Raises Refusal 429 when too many wait.
+        Raises Refusal 429 when too many wait, of all owners or of this one.
         """
-        if self._waiting >= AT_ONCE:
+        if self._waiting.total() >= AT_ONCE or self._waiting[owner] >= EACH_OWNER:
             raise too_many("Too many texts are being written.", 5)
-        self._waiting += 1
+        self._waiting[owner] += 1
         try:
-            async with self._turn:
-                async for made in _threaded(work):
+            async with self._turn, aclosing(_threaded(work, self._thread)) as pieces:
+                async for made in pieces:
                     yield made
         finally:
-            self._waiting -= 1
+            self._waiting[owner] -= 1
 
 
-async def _threaded(work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
+async def _threaded(work: Callable[[], Iterator[Made]], pool: Executor) -> AsyncGenerator[Made, None]:
     loop, leave = asyncio.get_running_loop(), threading.Event()
     pieces: asyncio.Queue[object] = asyncio.Queue()
 
@@ -54,7 +59,7 @@ async def _threaded(work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, 
         finally:
             loop.call_soon_threadsafe(pieces.put_nowait, said)
 
-    thread = asyncio.ensure_future(asyncio.to_thread(run))
+    thread = loop.run_in_executor(pool, run)
     try:
         while (made := await pieces.get()) is not _END:
             if isinstance(made, Exception):

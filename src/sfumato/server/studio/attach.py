@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sfumato.server.settings import Settings
 
 BROWSERS = "browsers"  # what the studio remembers of each
+TAB_IS_KEPT = 24 * 3600  # seconds that what was laid on the table of a tab stays in memory
 
 ROUTES = (entrance, pictures, tray, create, edit, xray, train)
 """Modules with a function `attach(studio)` that defines what they answer."""
@@ -60,8 +61,10 @@ def furnish(studio: Studio) -> None:
     """Define the pages and what they load, without an application around them."""
     Storage.path = studio.folder / BROWSERS
     Storage.path.mkdir(parents=True, exist_ok=True)
+    Storage.max_tab_storage_age = TAB_IS_KEPT
     pages.config.quasar_config["loadingBar"]["skipHijack"] = True  # pages tell themselves what goes on, in words
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=3600)
+    pages.on_shutdown(studio.close)
     for place in ROUTES:
         place.attach(studio)
 

@@ -48,7 +48,7 @@ class Create:
         self._studio, self._owner, self._model = studio, owner, model
         self._side = 64
         self._form = Form(self.make, self._advise)
-        self._advice = Advice(studio.models, model, self._form)
+        self._advice = Advice(studio, model, self._form)
         self._rounds = ui.element("div").classes("rounds")
         self._showing = Showing(studio, again=self._same, vary=self._like, forgotten=self._forgotten)
         self._history = History(studio, owner, self._showing.show)
@@ -60,7 +60,7 @@ class Create:
         """
         self._form.restore(await kept())
         if settings and (picture := await asyncio.to_thread(named, self._studio, self._owner, settings)):
-            self._form.fill(picture.request)
+            self._take_over(picture)
         going = await asyncio.to_thread(self._going)
         if going:
             self._show(going, None)
@@ -97,7 +97,9 @@ class Create:
         """Hand requests to the engine and show what becomes of them."""
         send = partial(self._studio.submit, self._owner, model or self._model)
         with self._form.asking():
-            self._show(await asyncio.to_thread(lambda: send(ask())), again)
+            jobs, trouble = await asyncio.to_thread(lambda: send(ask()))
+            self._show(jobs, again)
+            self._form.complain(trouble)
 
     def _show(self, jobs: list[Job], again: Callable[[], Awaitable[None]] | None) -> None:
         for old in list(self._rounds):
@@ -138,8 +140,14 @@ class Create:
         self._form.complain()
         await self._advice.give()
 
+    def _take_over(self, picture: Picture) -> None:
+        try:
+            self._form.fill(picture.request)
+        except SfumatoError as error:  # it is of another version
+            self._form.complain(str(error))
+
     def _same(self, picture: Picture) -> None:
-        self._form.fill(picture.request)
+        self._take_over(picture)
         ui.run_javascript("scrollTo({top: 0, behavior: 'smooth'})")
 
     async def _like(self, picture: Picture) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
 
 from nicegui import app as pages
 from nicegui import ui
@@ -16,7 +18,7 @@ from sfumato.server.studio.controls import words
 from sfumato.server.studio.editing.easel import Easel
 from sfumato.server.studio.editing.opening import Opening
 from sfumato.server.studio.editing.outcome import Outcome
-from sfumato.server.studio.editing.sheet import Sheet, address, empty, laid_down
+from sfumato.server.studio.editing.sheet import Sheet, empty, laid_down
 from sfumato.server.studio.editing.tools import Tools
 from sfumato.server.studio.form import Form
 from sfumato.server.studio.form import kept as typed
@@ -53,6 +55,7 @@ class Edit:
     def __init__(self, studio: Studio, owner: str, model: str) -> None:
         self._studio, self._owner, self._model = studio, owner, model
         self._sheet: Sheet | None = None
+        self._tab: MutableMapping[str, Any] = {}  # what is remembered of it, also where it is forgotten meanwhile
         self._opening = Opening(studio, owner, self.lay, self._complain)
         self._trouble = words("p", "").classes("bad").props("role=alert")
         self._table = ui.element("div").classes("table")
@@ -66,7 +69,8 @@ class Edit:
         if not ui.context.client.has_socket_connection:
             return
         self._form.restore(await typed())
-        kept = pages.storage.tab.get(KEPT)
+        self._tab = pages.storage.tab
+        kept = copy.deepcopy(self._tab.get(KEPT))  # which a duplicated tab shares with the one that it is a copy of
         if name and (picture := await asyncio.to_thread(named, self._studio, self._owner, name)):
             await self._opening.open(picture)
         elif isinstance(kept, Sheet) and kept.model == self._model:
@@ -88,7 +92,7 @@ class Edit:
             self._complain(str(error))
 
     def _spread(self, sheet: Sheet) -> None:
-        self._sheet = pages.storage.tab[KEPT] = sheet
+        self._sheet = self._tab[KEPT] = sheet
         self._table.clear()
         if not sheet.ways:
             self._complain(f"The model {sheet.model} makes pictures from words alone; choose another one above.")
@@ -98,7 +102,7 @@ class Edit:
             tools = Tools(sheet, self._form.complain)
             with frame:
                 easel = Easel(
-                    address(sheet.picture) if sheet.picture else "",
+                    sheet.source,
                     "The picture to be changed" if sheet.picture else "An empty sheet",
                     sheet.mask,
                     painted=tools.painted,
@@ -131,16 +135,22 @@ class Edit:
         self,
         ask: Callable[[], list[tuple[Request, int]]],
         model: str,
-        before: Image.Image | None,
+        before: Callable[[], str],
         size: tuple[int, int],
     ) -> None:
-        """Hand requests to the engine, and show what becomes of them."""
+        """Hand requests to the engine, and show what becomes of them, beside what they were made from."""
+
+        def submit() -> tuple[list[Job], str, str]:
+            return *self._studio.submit(self._owner, model, ask()), before()
 
         def opened(picture: Picture) -> None:
-            self._show(picture, before, size)
+            self._show(picture, source, size)
 
         async def vary(pictures: Sequence[Picture], amount: float) -> None:
-            await self._submit(lambda: [(request, 1) for request in near(pictures, amount)], model, before, size)
+            def beside() -> list[tuple[Request, int]]:
+                return [(request, 1) for request in near(pictures, amount)]
+
+            await self._submit(beside, model, lambda: source, size)
 
         async def finished() -> None:
             if only := await asyncio.to_thread(self._only, jobs):
@@ -148,7 +158,8 @@ class Edit:
                 self._made.classes("compared")  # and need not be seen twice
 
         with self._form.asking():
-            jobs = await asyncio.to_thread(lambda: self._studio.submit(self._owner, model, ask()))
+            jobs, trouble, source = await asyncio.to_thread(submit)
+            self._form.complain(trouble)
             self._made.classes(remove="compared").clear()
             self._outcome.clear()
             with self._made:
@@ -159,7 +170,7 @@ class Edit:
         kept = [(job, number) for job in jobs for number in self._studio.store.kept(job.id)]
         return picture_of(self._studio, self._owner, *kept[0]) if len(kept) == 1 else None
 
-    def _show(self, picture: Picture, before: Image.Image | None, size: tuple[int, int]) -> None:
+    def _show(self, picture: Picture, before: str, size: tuple[int, int]) -> None:
         self._outcome.clear()
         with self._outcome:
             Outcome(picture, before, size, self._go_on)

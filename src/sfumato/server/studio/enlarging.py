@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 import tempfile
 from pathlib import Path
 
 from nicegui import ui
 from PIL import Image
 
-from sfumato.errors import SfumatoError
+from sfumato.errors import PromptError, SfumatoError
 from sfumato.server.studio.controls import button
 from sfumato.server.studio.pictures import Picture
 from sfumato.server.studio.studio import Studio
@@ -37,14 +37,15 @@ class Enlarging:
         self._button.disable()
         self._told.set_text("Making it larger; that takes a while.")
         try:
-            content, told = await asyncio.to_thread(self._larger)
+            made = await self._studio.in_turn(lambda: None if self._image.is_deleted else self._larger())
         except SfumatoError as error:
             self._told.set_text(str(error))
             self._button.enable()
             return
-        url = self._studio.tray.put(self._picture.job.owner, content, "image/png")
-        if self._image.is_deleted:
+        if made is None or self._image.is_deleted:  # nobody waits for it any more
             return
+        content, told = made
+        url = self._studio.tray.put(self._picture.job.owner, content, "image/png")
         self._image.props["src"] = url
         self._told.set_text(told)
         with self._place:
@@ -60,7 +61,7 @@ class Enlarging:
         pipeline = self._studio.models.pipeline(self._picture.job.model)
         request = self._picture.request
         with Image.open(self._picture.path) as picture:
-            factor = min(FACTOR, LARGEST / max(picture.size))
+            factor = self._factor(picture.size)
         asked = Upscaling(Given.of(self._picture.path), factor, request.prompt, request.seed)
         large, recipe = upscaled(pipeline, asked)
         by = recipe["upscaled"]["by"]
@@ -69,3 +70,11 @@ class Enlarging:
             file = Path(folder) / "large.png"
             save_picture(large, file, recipe, self._studio.store.marks_of(self._picture.job))
             return file.read_bytes(), f"{large.width} x {large.height} pixels, by {by}{plain}."
+
+    def _factor(self, size: tuple[int, int]) -> float:
+        """How many times larger it becomes, within what is made here; PromptError where it is as large already."""
+        room = math.sqrt(self._studio.engine.limits.pixels / math.prod(size))
+        factor = min(FACTOR, LARGEST / max(size), room)
+        if factor <= 1:
+            raise PromptError(f"{size[0]} x {size[1]} pixels are as many as are made here.")
+        return factor

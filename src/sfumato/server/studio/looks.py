@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -45,11 +44,10 @@ class Left(Exception):
 
 
 class Looks:
-    """Makes the pages, one at a time, since each takes all that the machine has; they are laid on the tray."""
+    """Makes the pages, one at a time; they are laid on the tray."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._one_at_a_time = asyncio.Semaphore(1)
 
     async def add(self, owner: str, wanted: Wanted, tell: Tell) -> str:
         """Look into a picture; the address of its page.
@@ -58,8 +56,7 @@ class Looks:
             PromptError: the model cannot make the picture, or be looked into.
             Left: `tell` said not to go on.
         """
-        async with self._one_at_a_time:
-            text = await asyncio.to_thread(self._page, wanted, tell)
+        text = await self._studio.in_turn(lambda: self._page(wanted, tell))
         return self._studio.tray.put(owner, text.encode(), "text/html; charset=utf-8")
 
     def _page(self, wanted: Wanted, tell: Tell) -> str:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import Depends, HTTPException
 from nicegui import app, ui
 
+from sfumato.errors import SfumatoError
+from sfumato.server.keys import LOCAL, Keys
 from sfumato.server.studio.tray import Tray
 
 if TYPE_CHECKING:
     from sfumato.pipelines.request import Request
-    from sfumato.pipelines.text_to_image import Pipeline
     from sfumato.server.engine import Engine
     from sfumato.server.job import Job
-    from sfumato.server.keys import Keys
     from sfumato.server.models import Models
     from sfumato.server.store import Store
 
-LOCAL = "local"  # whose pictures these are where no keys are asked for
 ENTRANCE = "/enter"
 
 Page = Callable[..., Any]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Studio:
         trains_with_keys: whether people with keys may train too; without keys whoever sees the page may.
         private: whether the words of every job are forgotten once it is finished.
         tray: what was made besides the pictures of the store.
+        advising: held by whoever is told how their words might go on, one after the other.
     """
 
     engine: Engine
@@ -50,6 +53,8 @@ class Studio:
     trains_with_keys: bool = False
     private: bool = False
     tray: Tray = field(default_factory=Tray)
+    advising: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _long: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "long work"), init=False)
 
     @property
     def models(self) -> Models:
@@ -85,17 +90,38 @@ class Studio:
         """Whether models may be trained from the page: it reads folders and takes the whole machine."""
         return self.trains_with_keys or not self.keys.asked()
 
-    def submit(self, owner: str, model: str, asked: Sequence[tuple[Request, int]]) -> list[Job]:
-        """Hand requests to the engine, each with how many pictures; raises as `Engine.submit` does."""
-        return [self.engine.submit(owner, model, request, count, self.private) for request, count in asked]
+    def submit(self, owner: str, model: str, asked: Sequence[tuple[Request, int]]) -> tuple[list[Job], str]:
+        """Hand requests to the engine, each with how many pictures.
+
+        Returns:
+            The jobs that it took, and why it did not take the others, "" where it took all.
+
+        Raises as `Engine.submit` does when it took none.
+        """
+        jobs: list[Job] = []
+        try:
+            for request, count in asked:
+                jobs.append(self.engine.submit(owner, model, request, count, self.private))
+        except SfumatoError as error:
+            if not jobs:
+                raise
+            return jobs, f"{len(jobs)} of {len(asked)} are being made. {error}"
+        return jobs, ""
 
     def choose(self, model: str) -> None:
         """Remember a model for this browser."""
         app.storage.user["model"] = model
 
-    def pipeline(self) -> Pipeline:
-        """The chosen model, loaded. The first time takes seconds: call it off the event loop with its name."""
-        return self.models.pipeline(self.model)
+    async def in_turn(self, work: Callable[[], Done]) -> Done:
+        """What work of minutes gives, one after the other: each takes all that the machine has.
+
+        It is done in a thread of its own, so that everything else finds one.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._long, work)
+
+    def close(self) -> None:
+        """Begin no more of such work, as when the server ends."""
+        self._long.shutdown(wait=False, cancel_futures=True)
 
     def page(self, path: str, title: str) -> Callable[[Page], Page]:
         """A page of the studio, for those who may see it; decorates the function that builds it."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 from collections.abc import Callable
 
 from nicegui import ui
 from PIL import Image
 
+from sfumato.server.encoding import address
 from sfumato.server.job import Event
 from sfumato.server.studio.controls import Bar
 from sfumato.server.studio.pictures import Picture
@@ -82,7 +81,4 @@ def _preview(look: Callable[[], Image.Image]) -> str:
         picture = look()
     except Exception:  # the picture may have been finished or cancelled meanwhile
         return ""
-    picture.thumbnail((PREVIEW, PREVIEW))
-    written = io.BytesIO()
-    picture.convert("RGB").save(written, format="WEBP", quality=80)
-    return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode()
+    return address(picture, PREVIEW)

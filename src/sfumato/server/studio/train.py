@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from fastapi import Depends, HTTPException, Response
@@ -31,7 +32,11 @@ def attach(studio: Studio) -> None:
     places = Places(studio.roots, studio.trained)
     trainings = Trainings(places)
     checks = studio.folder / "checks"
-    pages.on_shutdown(trainings.stop)
+
+    async def ended() -> None:
+        await asyncio.to_thread(trainings.stop)
+
+    pages.on_shutdown(ended)
     _routes(studio, trainings, places, checks)
 
     @studio.page("/train", "Train")

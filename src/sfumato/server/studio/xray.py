@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -37,6 +38,20 @@ def attach(studio: Studio) -> None:
         await made.begin(picture)
 
 
+@dataclass
+class Look:
+    """One look inside, while it lasts.
+
+    Attributes:
+        wanted: whether somebody waits for it still.
+        done, total: traces that are there, and of how many.
+    """
+
+    wanted: bool = True
+    done: int = 0
+    total: int = 1
+
+
 class Xray:
     """What the page does.
 
@@ -50,7 +65,7 @@ class Xray:
     def __init__(self, studio: Studio, looks: Looks, owner: str, model: str) -> None:
         self._studio, self._looks, self._owner, self._model = studio, looks, owner, model
         self._given: Request | None = None  # of the picture from the history
-        self._going = False
+        self._now: Look | None = None
         with ui.element("div").classes("ask"):
             self._prompt = prompt_field(self.look)
             self._trouble = ui.label().props("role=alert").classes("bad trouble")
@@ -63,7 +78,6 @@ class Xray:
             with self._more.inside():
                 self._fields()
             self._bar = Bar("How much was looked into")
-        self._far = 0, 1  # traces that are there, and of how many
         self._watch = ui.timer(0.3, self._tell, active=False)
         self._idle()
         with ui.element("div").classes("look") as self._shown:
@@ -87,7 +101,11 @@ class Xray:
         if found is None:
             self._trouble.set_text("There is no such picture any more.")
             return
-        self._given, self._model = found.request, found.job.model
+        try:
+            self._given, self._model = found.request, found.job.model
+        except SfumatoError as error:  # it is of another version
+            self._trouble.set_text(str(error))
+            return
         self._prompt.value, self._seed.value = self._given.prompt, str(self._given.seed)
         self._steps.value = self._given.num_inference_steps
         self._more.show(True)
@@ -95,19 +113,24 @@ class Xray:
 
     async def look(self) -> None:
         """Make the pictures with a recorder beside them, and show what it saw."""
-        if self._going:
+        if self._now and self._now.wanted:
             return
-        self._trouble.set_text("")
+        now = self._now = Look()
+        trouble = ""
         self._busy()
         try:
             wanted = await asyncio.to_thread(self._wanted)
-            self._show(await self._looks.add(self._owner, wanted, self._hear), wanted)
+            url = await self._looks.add(self._owner, wanted, partial(self._hear, now))
+            if now is self._now:
+                self._show(url, wanted)
         except Left:
-            self._trouble.set_text("Cancelled.")
+            trouble = "Cancelled."
         except SfumatoError as error:
-            self._trouble.set_text(str(error))
+            trouble = str(error)
         finally:
-            self._idle()
+            if now is self._now:  # else the next one began while this one ended
+                self._trouble.set_text(trouble)
+                self._idle()
 
     def _wanted(self) -> Wanted:
         """What the fields ask for; a picture of the history keeps its other settings. PromptError for what is wrong."""
@@ -136,34 +159,36 @@ class Xray:
             frame = ui.element("iframe").props("sandbox=allow-scripts")
             frame.props["src"], frame.props["title"] = url, f"Inside: {wanted.request.prompt[:200]}"
 
-    def _hear(self, done: int, total: int) -> bool:
+    def _hear(self, look: Look, done: int, total: int) -> bool:
         """Told of progress in the thread that looks; says whether somebody waits for it still."""
-        self._far = done, total
-        return self._going and not self._shown.is_deleted
+        look.done, look.total = done, total
+        return look.wanted and not self._shown.is_deleted
 
     def _busy(self) -> None:
-        self._going = True
+        self._trouble.set_text("")
         self._button.disable()
         self._stop.set_visibility(True)
         self._bar.set_visibility(True)
-        self._far = 0, 1
         self._watch.activate()
 
     def _tell(self) -> None:
-        if not self._going:  # a last tick of the clock
+        now = self._now
+        if not now or not now.wanted:  # a last tick of the clock
             return
-        done, total = self._far
-        self._bar.show(done / total)
-        text = "Looking; it takes up to twice as long as making the picture." if total == 1 else f"{done} of {total}"
+        self._bar.show(now.done / now.total)
+        text = "Looking; it takes up to twice as long as making the picture."
+        if now.total > 1:
+            text = f"{now.done} of {now.total}"
         if text != self._told.text:
             self._told.set_text(text)
 
     def _leave(self) -> None:
-        self._going = False
+        if self._now:
+            self._now.wanted = False
         self._told.set_text("Ending with this picture.")
 
     def _idle(self) -> None:
-        self._going = False
+        self._now = None
         self._watch.deactivate()
         self._button.enable()
         self._stop.set_visibility(False)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+
+from sfumato.server.encoding import address
 
 TILE = 48  # pixels a side of a map in a sheet; a multiple of 16, so that the blocks of WebP do not mix two maps
 ACROSS = 16  # maps in a row of a sheet
@@ -19,9 +19,7 @@ SPREAD = 3.0  # standard deviations of noise that reach black and white
 
 def uri(picture: Image.Image, side: int) -> str:
     """A picture as a WebP of at most so many pixels a side, in the text of an address."""
-    small = picture.convert("RGB")
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return _webp(small, lossless=max(small.size) <= FEW_PIXELS and _is_plain(small))
+    return address(picture, side, QUALITY, lossless=max(picture.size) <= FEW_PIXELS and _is_plain(picture))
 
 
 def noise_picture(noise: Float[np.ndarray, "c h w"]) -> Image.Image:
@@ -39,15 +37,9 @@ def sheet(maps: Sequence[Float[np.ndarray, "h w"]]) -> str:
         light = Image.fromarray((each * 255).clip(0, 255).astype(np.uint8))
         place = (number % ACROSS * TILE, number // ACROSS * TILE)
         whole.paste(light.resize((TILE, TILE), Image.Resampling.BILINEAR), place)
-    return _webp(whole, lossless=False)
+    return address(whole, max(whole.size), QUALITY)
 
 
 def _is_plain(picture: Image.Image) -> bool:
     """Whether it has few colours, which edges between blocks would spoil; noise has many."""
-    return picture.getcolors(1024) is not None
-
-
-def _webp(picture: Image.Image, *, lossless: bool) -> str:
-    file = io.BytesIO()
-    picture.save(file, format="WEBP", quality=QUALITY, lossless=lossless, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return picture.convert("RGB").getcolors(1024) is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from sfumato.evaluation.neighbours import Neighbour
@@ -30,7 +29,6 @@ def page(
     *,
     against: Trace | None = None,
     near: Sequence[Neighbour] = (),
-    scheme: str = "",
 ) -> str:
     """One HTML document that needs nothing else: not the network, nor the model.
 
@@ -40,24 +38,21 @@ def page(
         effects: what single words of it do.
         against: of another prompt, shown side by side.
         near: training pictures like it, the nearest first.
-        scheme: "light" or "dark", for a page around it that has a switch; else what the person prefers.
     """
     prompt = shortened(trace.request.prompt)
     name = f"“{prompt}”" if against is None else "Two prompts, side by side"
-    told = sections(trace, others, effects, against=against, near=near)
+    told = _sections(trace, others, effects, against, near)
     how = "How this picture emerged"
-    return framed(f"{prompt}: X-ray", name, how, headline(trace), [told], style(), script(), scheme)
+    return framed(f"{prompt}: X-ray", name, how, headline(trace), [told], style(), script())
 
 
-def sections(
+def _sections(
     trace: Trace,
-    others: Sequence[Trace] = (),
-    effects: Sequence[Effect] = (),
-    *,
-    against: Trace | None = None,
-    near: Sequence[Neighbour] = (),
+    others: Sequence[Trace],
+    effects: Sequence[Effect],
+    against: Trace | None,
+    near: Sequence[Neighbour],
 ) -> str:
-    """The same as a fragment for a page that has `style` and `script`, and runs `script` when the fragment is there."""
     traces = [trace] if against is None else [trace, against]
     titles = [""] if against is None else [f"“{shortened(one.request.prompt)}”" for one in traces]
     panels = "".join(panel(one, number, titles[number]) for number, one in enumerate(traces))
@@ -76,19 +71,13 @@ def sections(
     return f'<div class="xray">{"".join(told)}</div>'
 
 
-def embedded(document: str, title: str = "X-ray") -> str:
-    """A whole page as a frame in another one: it runs its own program, and reaches nothing of the page around it."""
-    told = f'title="{escape(title)}" srcdoc="{escape(document)}"'
-    return f'<iframe class="xray-frame" sandbox="allow-scripts" {told}></iframe>'
-
-
 def style() -> str:
-    """CSS that goes with the fragments, besides that of every page."""
+    """CSS of these pages, besides that of every page."""
     return (HERE / "style.css").read_text(encoding="utf-8")
 
 
 def script() -> str:
-    """The program that moves the fragments."""
+    """The program that moves the page of a picture."""
     return (HERE / "script.js").read_text(encoding="utf-8")
 
 

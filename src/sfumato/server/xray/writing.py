@@ -24,19 +24,18 @@ NOTE = (
 )
 
 
-def text_page(trace: TextTrace, facts: Sequence[str] = (), scheme: str = "") -> str:
-    """One HTML document about a text; `facts` are told below the title, and `scheme` is as for a picture's page."""
+def text_page(trace: TextTrace, facts: Sequence[str] = ()) -> str:
+    """One HTML document about a text; `facts` are told below the title."""
     steps = trace.steps[:MOST_TOKENS]
     bits = [-math.log2(max(step.chosen.probability, 1e-30)) for step in steps]
     counted = [f"{len(trace.steps)} tokens", f"{sum(bits) / max(1, len(bits)):.2f} bits a token"]
     title = shortened(trace.text.prompt) or "A text"
-    name, told = f"“{title}”", [text_sections(trace)]
-    how, script = "How this text was written", text_script()
-    return framed(f"{title}: X-ray", name, how, [*facts, *counted], told, style(), script, scheme)
+    name, told = f"“{title}”", [_sections(trace)]
+    how, script = "How this text was written", (HERE / "writing.js").read_text(encoding="utf-8")
+    return framed(f"{title}: X-ray", name, how, [*facts, *counted], told, style(), script)
 
 
-def text_sections(trace: TextTrace) -> str:
-    """The same as a fragment for a page that has `style`, and runs `text_script` when the fragment is there."""
+def _sections(trace: TextTrace) -> str:
     steps = trace.steps[:MOST_TOKENS]
     if not steps:
         return section("The text", "<p>Nothing was written.</p>")
@@ -63,11 +62,6 @@ def text_sections(trace: TextTrace) -> str:
         f'{section("Surprise", f"""<div class="plots"><figure>{curve}</figure></div>""", note=told)}'
         f'<script type="application/json">{data}</script></div>'
     )
-
-
-def text_script() -> str:
-    """The program that moves the fragment."""
-    return (HERE / "writing.js").read_text(encoding="utf-8")
 
 
 def surprise(probability: float) -> str:

@@ -2,13 +2,14 @@
 
 import base64
 import io
+import pickle
 
 import pytest
 from PIL import Image, ImageDraw
 
 from sfumato.errors import PromptError
 from sfumato.server.studio.editing.boxes import Box
-from sfumato.server.studio.editing.mask import HEAD, LARGEST_SIDE, Mask
+from sfumato.server.studio.editing.mask import HEAD, LARGEST_SIDE, MOST_BACK, Mask
 
 
 def painted(size, rectangle=(2, 2, 5, 5)):
@@ -87,3 +88,15 @@ def test_every_change_can_be_undone():
 
 def test_the_mask_of_a_large_picture_is_bounded_and_keeps_its_shape():
     assert Mask((8000, 4000)).size == (LARGEST_SIDE, LARGEST_SIDE // 2)
+
+
+def test_steps_back_take_little_room():
+    mask = Mask((LARGEST_SIDE, LARGEST_SIDE))
+    for step in range(MOST_BACK + 5):
+        mask.rectangle(Box(0, 0, 1, (step + 1) / 40))
+    raw = LARGEST_SIDE**2
+    assert len(pickle.dumps(mask)) < 2 * raw  # the mask as it is, and the steps together less than one more
+    for _ in range(MOST_BACK):
+        mask.undo()
+    assert mask.share == pytest.approx(5 / 40, abs=0.001)
+    assert not mask.can_undo

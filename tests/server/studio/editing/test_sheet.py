@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from addresses import opened
 from sfumato.errors import PromptError
 from sfumato.server.studio.editing.boxes import Box
 from sfumato.server.studio.editing.sheet import Sheet, empty, fitting, laid_down, unit_of
@@ -90,7 +91,15 @@ def test_sides_grow_by_what_the_model_can_paint():
 
 def test_what_was_there_before_lies_where_it_will_be():
     laid = sheet(way="around", extend=(16, 0, 0, 32))
-    before = laid.before
+    before = opened(laid.before())
     assert before.size == laid.whole == (80, 64)
     assert before.getpixel((16, 0)) == (255, 0, 0)
     assert before.getpixel((0, 0)) == before.getpixel((40, 40)) == (128, 128, 128)
+    assert sheet(way="all", extend=(16, 0, 0, 32), source="as it is").before() == "as it is"
+
+
+def test_a_picture_comes_with_its_address_and_an_empty_sheet_has_none():
+    laid = laid_down(Image.new("RGB", (320, 256), "blue"), pipeline(), "light")
+    assert opened(laid.source).convert("RGB").tobytes() == laid.picture.tobytes()
+    assert laid.before() is laid.source
+    assert empty(pipeline(), "light").source == ""

@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from addresses import opened
 from sfumato.errors import DataError
 from sfumato.server.studio.training.contents import SHOWN, SIDE, contents
 
@@ -22,7 +23,7 @@ def test_pictures_and_captions_are_counted_and_some_are_shown(folder):
     told = contents(str(folder))
     assert (told.pictures, told.captions, told.different, told.words, told.classes) == (20, 20, 5, 4.0, 0)
     assert len(told.examples) == SHOWN - 1  # one cannot be opened
-    assert all(max(example.picture.size) <= SIDE for example in told.examples)
+    assert all(max(opened(example.address).size) <= SIDE for example in told.examples)
     assert told.examples[-1].caption == "a red number 4"
 
 

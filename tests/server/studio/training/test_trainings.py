@@ -7,7 +7,7 @@ import pytest
 from sfumato.errors import TrainingError
 from sfumato.server.studio.training.asked import Asked
 from sfumato.server.studio.training.places import Places
-from sfumato.server.studio.training.trainings import Trainings
+from sfumato.server.studio.training.trainings import Training, Trainings
 
 DIGITS = Asked("digits", "digits", "tiny")
 
@@ -70,6 +70,7 @@ def test_it_is_found_again_by_another_server_which_cannot_begin_it_twice_but_can
     assert (again.state, again.asked) == ("running", DIGITS)
     with pytest.raises(TrainingError, match="already"):
         again.start(DIGITS)
+    assert "begins" in again.said
     again.stop()
     assert again.state in ("stopping", "stopped")
     until(again, "stopped")
@@ -86,3 +87,31 @@ def test_when_the_server_ends_trainings_keep_what_they_have(trainings):
     began(training)
     trainings.stop()
     assert training.state == "stopped"
+
+
+def test_what_another_server_began_goes_on_when_this_one_ends(trainings, places):
+    training = trainings.named("mine")
+    training.start(DIGITS)
+    began(training)
+    other = Trainings(places)
+    other.begun()
+    other.stop()
+    (training.run / "enough").touch()
+    until(training, "done")
+
+
+def test_all_trainings_together_are_waited_for_so_long_and_no_longer(trainings, monkeypatch):
+    waited = []
+
+    def wait(training, seconds):
+        waited.append(seconds)
+        time.sleep(0.3)
+
+    for name in ("one", "two", "three"):
+        trainings.named(name).start(DIGITS)
+        began(trainings.named(name))
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "wait", wait)
+        trainings.stop(0.5)
+    first, second, third = waited
+    assert first > second > third == 0

@@ -31,7 +31,7 @@ class Mask:
         scale = min(1.0, LARGEST_SIDE / max(size))
         self.size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         self._image = Image.new("L", self.size, 0)
-        self._before: deque[Image.Image] = deque(maxlen=MOST_BACK)
+        self._before: deque[bytes] = deque(maxlen=MOST_BACK)
 
     @property
     def image(self) -> Image.Image:
@@ -73,10 +73,11 @@ class Mask:
     def undo(self) -> None:
         """Take the last change back; harmless where there is none."""
         if self._before:
-            self._image = self._before.pop()
+            with Image.open(io.BytesIO(self._before.pop())) as image:
+                self._image = image.copy()
 
     def _change(self, image: Image.Image) -> None:
-        self._before.append(self._image)
+        self._before.append(_png(self._image))  # of some kilobytes; tabs keep theirs for long
         self._image = image
 
     @property
@@ -84,9 +85,13 @@ class Mask:
         """For the browser: white, opaque where it is painted anew."""
         white = Image.new("RGBA", self.size, (255, 255, 255, 0))
         white.putalpha(self._image)
-        file = io.BytesIO()
-        white.save(file, format="PNG")
-        return HEAD + base64.b64encode(file.getvalue()).decode("ascii")
+        return HEAD + base64.b64encode(_png(white)).decode("ascii")
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
 
 
 def _sent(drawn: str, size: tuple[int, int]) -> Image.Image:

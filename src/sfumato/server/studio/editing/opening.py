@@ -11,12 +11,12 @@ from PIL import Image
 
 from sfumato.data.pictures import open_picture
 from sfumato.errors import PromptError, SfumatoError
+from sfumato.server import given
 from sfumato.server.studio.controls import button
 from sfumato.server.studio.pictures import Picture, picture_of
 from sfumato.server.studio.studio import Studio
 
 LARGEST_FILE = 64 * 2**20  # bytes
-MOST_PIXELS = 50_000_000
 OFFERED = 18  # pictures of the history
 
 Lay = Callable[[Image.Image | None], Awaitable[None]]
@@ -60,11 +60,11 @@ class Opening(ui.element):
     async def _uploaded(self, event: UploadEventArguments) -> None:
         try:
             if event.file.size() > LARGEST_FILE:
-                raise PromptError(f"it is larger than {LARGEST_FILE >> 20} MB")
+                raise PromptError(f"{event.file.name} is larger than {LARGEST_FILE >> 20} MB.")
             content = await event.file.read()
-            await self._lay(await asyncio.to_thread(open_picture, content, max_pixels=MOST_PIXELS))
+            await self._lay(await asyncio.to_thread(given.picture_of, content, event.file.name))
         except SfumatoError as error:
-            self._complain(f"{event.file.name} cannot be used: {error}")
+            self._complain(str(error))
 
     async def _offer(self) -> None:
         """Show the newest pictures, or put them away again."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from nicegui import ui
-from PIL import Image
 
 from sfumato.server.studio.controls import button
-from sfumato.server.studio.editing.sheet import address
 from sfumato.server.studio.pictures import Picture
 
 COMPARE = "(event) => event.target.closest('.compare').style.setProperty('--at', event.target.value + '%')"
@@ -19,7 +17,7 @@ class Outcome(ui.element):
 
     Args:
         picture: what was made.
-        before: what it was made from, of the same shape.
+        before: the address of what it was made from, of the same shape; "" where it was made from words alone.
         size: width and height in pixels.
         go_on: called when the result is to be edited on.
     """
@@ -27,7 +25,7 @@ class Outcome(ui.element):
     def __init__(
         self,
         picture: Picture,
-        before: Image.Image | None,
+        before: str,
         size: tuple[int, int],
         go_on: Callable[[Picture], Awaitable[None]],
     ) -> None:
@@ -41,9 +39,9 @@ class Outcome(ui.element):
                     self._compare(before)
             button("Go on with this one", lambda: go_on(picture), "main")
 
-    def _compare(self, before: Image.Image) -> None:
+    def _compare(self, before: str) -> None:
         image = ui.element("img").classes("before")
-        image.props["src"], image.props["alt"] = address(before), "Before"
+        image.props["src"], image.props["alt"] = before, "Before"
         ui.label("before").classes("tag left").props("aria-hidden=true")
         ui.label("after").classes("tag right").props("aria-hidden=true")
         slide = ui.element("input").props("type=range min=0 max=100 step=1 value=50")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image, ImageOps
 
 from sfumato.errors import PromptError
+from sfumato.server.encoding import address
 from sfumato.server.studio.editing.boxes import Boxes
 from sfumato.server.studio.editing.mask import Mask
 
@@ -48,6 +47,7 @@ class Sheet:
         model: the name of the model that paints.
         takes: the settings that it follows.
         picture: of this size; None for an empty sheet.
+        source: the picture's address for the browser, as `shown` makes it; "" for an empty sheet.
         way: what is to change.
         strengths: how much of a picture changes, above 0 to 1, for each way that asks.
         mask: of the part that changes.
@@ -60,6 +60,7 @@ class Sheet:
     model: str
     takes: frozenset[str]
     picture: Image.Image | None = None
+    source: str = ""
     way: Way = "all"
     strengths: dict[Way, float] = field(default_factory=lambda: dict(STRENGTHS))
     extend: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -89,14 +90,13 @@ class Sheet:
         sides[side] = round(max(0.0, pixels or 0.0) / self.unit) * self.unit
         self.extend = tuple(sides)  # type: ignore[assignment]
 
-    @property
-    def before(self) -> Image.Image | None:
-        """The picture where it will be in what is made; None on an empty sheet."""
+    def before(self) -> str:
+        """The address of the picture where it will be in what is made; "" on an empty sheet. It may take a moment."""
         if self.picture is None or self.whole == self.size:
-            return self.picture
+            return self.source
         around = Image.new("RGB", self.whole, AROUND)
         around.paste(self.picture, self.extend[:2])
-        return around
+        return shown(around)
 
     def settings(self) -> dict[str, Any]:
         """What is asked for besides the words, as `Pipeline.requests` takes it. PromptError says what is missing."""
@@ -132,7 +132,8 @@ def laid_down(picture: Image.Image, pipeline: Pipeline, model: str) -> Sheet:
     """A sheet with a picture, brought to the size at which the model paints: its shorter side is the model's own."""
     size = fitting(picture.size, pipeline.final_size, None if pipeline.way.unit is None else unit_of(pipeline))
     fitted = picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-    return Sheet(size, unit_of(pipeline), model, pipeline.way.takes, fitted.convert("RGB"))
+    plain = fitted.convert("RGB")
+    return Sheet(size, unit_of(pipeline), model, pipeline.way.takes, plain, shown(plain))
 
 
 def fitting(size: tuple[int, int], side: int, unit: int | None) -> tuple[int, int]:
@@ -149,10 +150,6 @@ def unit_of(pipeline: Pipeline) -> int:
     return (pipeline.way.unit or pipeline.base_size) * (pipeline.final_size // pipeline.base_size)
 
 
-def address(picture: Image.Image) -> str:
-    """A picture as an address that holds it all, small enough for a browser to be told of it at once."""
-    small = picture.convert("RGB")
-    small.thumbnail((SHOWN, SHOWN))
-    written = io.BytesIO()
-    small.save(written, format="WEBP", quality=90, lossless=max(small.size) <= SMALL)
-    return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+def shown(picture: Image.Image) -> str:
+    """The address of a picture, small enough for a browser to be told of it at once; it takes a moment to make."""
+    return address(picture, SHOWN, 90, lossless=max(picture.size) <= SMALL)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from sfumato.data.entries import Entry
 from sfumato.data.pictures import PictureError, to_image
 from sfumato.data.report import Problem, Report
 from sfumato.data.store import entries_of
 from sfumato.evaluation.data_check.looking import opened
+from sfumato.server.encoding import address
 from sfumato.server.studio.training.places import require_bounded
 
 SHOWN = 12  # pictures with captions
@@ -24,11 +23,17 @@ NAMED = 5  # files named for each kind of problem
 
 @dataclass(frozen=True)
 class Example:
-    """A picture of the data, small, with its first caption."""
+    """A picture of the data with its first caption.
+
+    Attributes:
+        name: of its file.
+        caption: the first.
+        address: of the picture, small, which holds all of it.
+    """
 
     name: str
     caption: str
-    picture: Image.Image
+    address: str
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,7 @@ def _examples(entries: Sequence[Entry], report: Report) -> list[Example]:
         except PictureError as error:
             report.set_aside(entry.picture.name, str(error))
             continue
-        picture.thumbnail((SIDE, SIDE))
-        found.append(Example(entry.picture.name, entry.captions[0], picture))
+        found.append(Example(entry.picture.name, entry.captions[0], address(picture, SIDE, lossless=True)))
     return found
 
 
@@ -122,8 +126,8 @@ def _scenes() -> Contents:
     store = SceneStore(sprites_of(data), data.scenes, language=data.language, grid=data.grid)
     numbers = torch.arange(SHOWN)
     captions = store.captions(numbers)
-    pictures = [to_image(picture) for picture in store.batch(numbers, SIDE)]
-    told: list[Any] = list(zip(captions, pictures, strict=True))
-    examples = tuple(Example(f"scene {number}", *each) for number, each in enumerate(told))
+    pictures = [address(to_image(picture), SIDE, lossless=True) for picture in store.batch(numbers, SIDE)]
+    told = enumerate(zip(captions, pictures, strict=True))
+    examples = tuple(Example(f"scene {number}", caption, picture) for number, (caption, picture) in told)
     words = sum(len(text.split()) for text in captions) / len(captions)
     return Contents(0, 0, 0, words, 0, examples, ())

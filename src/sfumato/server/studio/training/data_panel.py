@@ -11,7 +11,6 @@ from nicegui import ui
 
 from sfumato.errors import SfumatoError
 from sfumato.server.studio.controls import button, choice, line
-from sfumato.server.studio.editing.sheet import address
 from sfumato.server.studio.layout import heading
 from sfumato.server.studio.training.places import BUILT_IN, Places
 
@@ -109,7 +108,7 @@ class DataPanel:
             for example in told.examples:
                 with ui.element("li"):
                     image = ui.element("img")
-                    image.props["src"], image.props["alt"] = address(example.picture), ""
+                    image.props["src"], image.props["alt"] = example.address, ""
                     ui.label(example.caption).classes("small")
         for trouble in told.troubles:
             with ui.element("p").classes("small"):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal
@@ -65,6 +66,11 @@ class Training:
         return "stopped" if code in (None, INTERRUPTED, -signal.SIGINT) else "failed"
 
     @property
+    def is_ours(self) -> bool:
+        """Whether a process trains it that this server began."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def said(self) -> str:
         """The last of what the process said."""
         try:
@@ -86,19 +92,12 @@ class Training:
         """Train, or go on with what was asked for before. Raises TrainingError when it is being trained already."""
         with self._one_at_a_time:
             self.run.mkdir(parents=True, exist_ok=True)
-            with (self.run / LOCK).open("a") as lock, (self.run / LOG).open("wb") as log:
+            with (self.run / LOCK).open("a") as lock:
                 if not _locked(lock):
                     raise TrainingError(f"{self.name} is being trained already.")
                 write_json(self.run / ASKED, asked.to_dict())
                 self._stopping = False
-                self._process = subprocess.Popen(
-                    asked.command(self.folder),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # a Ctrl-C at the server is not meant for it
-                    pass_fds=(lock.fileno(),),
-                )
+                self._process = self._begun(asked, lock)
                 write_json(self.run / "pid.json", {"pid": self._process.pid})
 
     def stop(self) -> None:
@@ -120,6 +119,17 @@ class Training:
         if self._process:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
+
+    def _begun(self, asked: Asked, lock: IO[str]) -> subprocess.Popen[bytes]:
+        with (self.run / LOG).open("wb") as log:  # which is another's until the lock is ours
+            return subprocess.Popen(
+                asked.command(self.folder),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the server is not meant for it
+                pass_fds=(lock.fileno(),),
+            )
 
     def _is_locked(self) -> bool:
         try:
@@ -155,12 +165,13 @@ class Trainings:
         return found
 
     def stop(self, seconds: float = 30) -> None:
-        """Stop those that this server began, as when it ends; each keeps what it has."""
-        running = [training for training in self._known.values() if training.state == "running"]
+        """Stop those that this server began, as when it ends, and wait so long for all; each keeps what it has."""
+        until = time.monotonic() + seconds
+        running = [training for training in self._known.values() if training.is_ours]
         for training in running:
             training.stop()
         for training in running:
-            training.wait(seconds)
+            training.wait(max(0.0, until - time.monotonic()))
 
 
 def _is_run(folder: Path) -> bool:
