@@ -27,14 +27,3 @@ def test_the_policy_names_the_pages_program_by_its_hash():
 def test_titles_and_facts_are_text():
     page = framed("<i>", "<script>", "<b>", ["<u>"], [])
     assert not re.search(r"<(i|script|b|u)>", page)
-
-
-def test_a_scheme_is_the_readers_own_or_the_one_that_is_asked_for():
-    for scheme, told, rule in (
-        ("", "light dark", "@media (prefers-color-scheme: dark) {"),
-        ("dark", "dark", "@media all {"),
-        ("light", "light", "@media not all {"),
-    ):
-        page = framed("t", "n", "d", [], [], scheme=scheme)
-        assert f'<meta name="color-scheme" content="{told}">' in page
-        assert rule in page

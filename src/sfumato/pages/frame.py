@@ -11,11 +11,6 @@ from string import Template
 
 from sfumato import __version__
 
-SCHEMES = {  # content of the meta element, and when the dark colours hold
-    "": ("light dark", "(prefers-color-scheme: dark)"),
-    "light": ("light", "not all"),
-    "dark": ("dark", "all"),
-}
 FRAME = Path(__file__).with_name("page.html")
 
 
@@ -27,7 +22,6 @@ def framed(
     sections: Iterable[str],
     style: str = "",
     script: str = "",
-    scheme: str = "",
 ) -> str:
     """One HTML document.
 
@@ -38,9 +32,7 @@ def framed(
         sections: HTML; empty ones are left out. All else is plain text.
         style: CSS besides that of every page.
         script: the one program that the page may run; its policy allows that by a hash, and nothing else.
-        scheme: "light" or "dark", whatever the person prefers; for a page in another one that has a switch.
     """
-    schemes, dark = SCHEMES[scheme]
     return Template(FRAME.read_text(encoding="utf-8")).substitute(
         title=escape(title),
         name=escape(name),
@@ -48,8 +40,6 @@ def framed(
         facts="".join(f"<li>{escape(fact)}</li>" for fact in facts),
         sections="\n".join(filter(None, sections)),
         style=style,
-        scheme=schemes,
-        dark=dark,
         allowed=f"; script-src '{digest(script)}'" if script else "",
         script=f"<script>{script}</script>\n" if script else "",
         version=escape(__version__),

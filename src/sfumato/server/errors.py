@@ -116,7 +116,7 @@ REASONS = {
     429: "Too many requests; `Retry-After` says when to try again.",
     500: "A defect of sfumato.",
     503: "Not now; `Retry-After` says when to try again.",
-    504: "The picture was not done in time.",
+    504: "It was not done in time.",
     507: "There is no room to store more.",
 }
 

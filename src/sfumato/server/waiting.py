@@ -17,6 +17,8 @@ from sfumato.server.serving import Serving, refused
 
 Answer = TypeVar("Answer")
 
+STOPS = "The server stops; the job goes on when it starts again."
+
 
 class Unawaited(Refusal):
     """Work for which nobody waits any more."""
@@ -37,14 +39,16 @@ async def pictures_of(
         Refusal: the job failed (500), was cancelled (409) or took too long (504).
     """
     try:
-        await awaited(_end(here, job, note), here, http)
+        await awaited(_end(here, job, note), here, http, "The picture", STOPS)
     except Unawaited:
         await give_up(here, job.id)
         raise
     return await run_in_threadpool(kept, here, job.id)
 
 
-async def awaited(work: Coroutine[Any, Any, Answer], here: Serving, http: Request, what: str = "The picture") -> Answer:
+async def awaited(
+    work: Coroutine[Any, Any, Answer], here: Serving, http: Request, what: str, when_stopping: str
+) -> Answer:
     """What comes of some work that a call waits for; where nobody does any more, the work is cancelled.
 
     Args:
@@ -52,6 +56,7 @@ async def awaited(work: Coroutine[Any, Any, Answer], here: Serving, http: Reques
         here: the server, with how long it waits and whether it stops.
         http: the call, whose body was read.
         what: is made, for people.
+        when_stopping: what they are told where the server stops.
 
     Raises:
         Unawaited: the client left (499, or 503 when the server stops), or it took too long (504).
@@ -70,7 +75,7 @@ async def awaited(work: Coroutine[Any, Any, Answer], here: Serving, http: Reques
     if gone not in done:
         raise Unawaited(504, f"{what} was not done in {here.settings.wait:g} s.", code="timeout")
     if here.leaving.is_set():
-        raise Unawaited(503, "The server stops; the job goes on when it starts again.", code="stopping")
+        raise Unawaited(503, when_stopping, code="stopping")
     raise Unawaited(499, "The client left.", code="client_left")
 
 
@@ -94,7 +99,7 @@ def require_done(job: Job | None) -> None:
     if job.state == "failed":
         raise Refusal(500, job.error or "The job failed.", code="job_failed")
     if job.state != "done":
-        raise Refusal(503, "The server stops; the job goes on when it starts again.", code="stopping")
+        raise Refusal(503, STOPS, code="stopping")
 
 
 async def events(here: Serving, id: str) -> AsyncGenerator[Event, None]:

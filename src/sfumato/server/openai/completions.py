@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from sfumato.server.errors import Refusal, answers
 from sfumato.server.openai.texts import MOST_TEXTS, Choice, Completed, Completion, Usage
 from sfumato.server.serving import Asker, Here, Serving
 from sfumato.server.streams import EventStream, event
-from sfumato.server.waiting import _gone, failed
+from sfumato.server.waiting import awaited, failed
 
 if TYPE_CHECKING:
     from sfumato.pipelines.language.language_model import LanguageModel
@@ -59,30 +58,13 @@ async def completions(asked: Completion, http: Request, here: Here, owner: Asker
     pieces = here.desk.each(owner, lambda: _pieces(writer, asked, texts))
     if asked.stream:
         return EventStream(_streamed(here, writer, asked, texts, head, pieces))
-    await _to_their_end(here, http, pieces)
+    await awaited(_drained(pieces), here, http, "The text", "The server stops; ask again when it is back.")
     choices = await run_in_threadpool(_choices, writer, asked, texts)
     return Completed(**head, choices=choices, usage=_usage(writer, texts))
 
 
-async def _to_their_end(here: Serving, http: Request, pieces: AsyncGenerator[Piece, None]) -> None:
-    """Have everything written, unless the client leaves or it takes too long: Refusal then."""
-    end, gone = asyncio.create_task(_drained(pieces)), asyncio.create_task(_gone(http))
-    try:
-        done, _ = await asyncio.wait({end, gone}, timeout=here.settings.wait, return_when=asyncio.FIRST_COMPLETED)
-        if end in done:
-            end.result()
-            return
-    finally:
-        for task in (end, gone):
-            task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
-    if gone in done:
-        raise Refusal(499, "The client left.", code="client_left")
-    raise Refusal(504, f"The text was not written in {here.settings.wait:g} s.", code="timeout")
-
-
 async def _drained(pieces: AsyncGenerator[Piece, None]) -> None:
+    """Have everything written."""
     async with aclosing(pieces):
         async for _ in pieces:
             pass
