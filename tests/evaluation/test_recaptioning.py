@@ -159,8 +159,8 @@ def test_a_caption_fits_its_own_picture_best(model):
     captions = [f"a {name} square" for name in COLOURS]
     table = agreement(torch.arange(4).repeat_interleave(4), captions * 4).view(4, 4)
     assert torch.equal(table.argmax(1), torch.arange(4))
-    assert (table.diagonal() > 0.5).all()
-    assert (table - table.diag().diag() < 0.01).all()
+    wrong = table[~torch.eye(4, dtype=torch.bool)]
+    assert table.diagonal().min() > wrong.max() + 0.5
     assert torch.equal(agreement(torch.arange(4), captions), agreement(torch.arange(4), captions))
 
 

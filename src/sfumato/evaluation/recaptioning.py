@@ -108,7 +108,10 @@ def _some(count: int, share: float, seed: int) -> set[int]:
 def _worst(
     entries: Sequence[Entry], model: CaptionModel, share: float, seed: int, progress: Progress, workers: int
 ) -> set[int]:
-    """The numbers of the share whose captions fit worst; a picture is as good as the worst of its captions."""
+    """The numbers of the share whose captions fit worst; a picture is as good as the worst of its captions.
+
+    Pictures that cannot be opened come last: nothing will be written of them.
+    """
     pairs = [(number, text) for number, entry in enumerate(entries) for text in entry.captions]
     agreement = looked_at(model, "the captioner", entries, progress, workers)
     pictures = torch.tensor([number for number, _ in pairs])
@@ -117,6 +120,7 @@ def _worst(
     if judgement is None:
         raise DataError("there are too few different captions to say which fit worst; let chance choose.")
     worst = torch.full((len(entries),), -torch.inf).scatter_reduce(0, pictures, judgement.suspicion, "amax")
+    worst[list(agreement.unseen)] = -torch.inf
     return set(worst.argsort(descending=True)[: round(share * len(entries))].tolist())
 
 

@@ -80,6 +80,8 @@ def test_a_probability_is_the_sum_over_the_tokens_and_the_end(model, pictures):
         each = logits.gather(2, ids[:, 1:, None])[..., 0][counted]
         assert len(each) == min(len(TOKENIZER.tokens(caption)), LENGTH - 2) + 1
         assert nats == pytest.approx(float(each.sum()), abs=1e-3)
+        least = model.scored(model.see(picture[None]), torch.tensor([0]), [caption], by_least=True)
+        assert float(least) == pytest.approx(float(each.min()), abs=1e-3)
 
 
 def test_probabilities_of_all_pairs_are_those_of_each_alone(model, pictures):

@@ -135,15 +135,27 @@ class CaptionModel:
         return self.scored(self.see(pictures), torch.arange(len(pictures)), captions)
 
     @torch.inference_mode()
-    def scored(self, seen: Seen, which: Int[Tensor, " n"], captions: Sequence[str]) -> Float[Tensor, " n"]:
-        """The same for pictures that were seen before; `which` of them belongs to each caption. On the CPU."""
+    def scored(
+        self, seen: Seen, which: Int[Tensor, " n"], captions: Sequence[str], *, by_least: bool = False
+    ) -> Float[Tensor, " n"]:
+        """The same for pictures that were seen before; `which` of them belongs to each caption. On the CPU.
+
+        With `by_least` only the token counts that is least probable after those before it.
+        """
         found = torch.empty(len(captions))
         for some in which.argsort(stable=True).split(self.together):  # captions of one picture stand together
-            found[some] = self._scored(seen, which[some], [captions[place] for place in some.tolist()]).cpu()
+            each, counted = self._tokens(seen, which[some], [captions[place] for place in some.tolist()])
+            each = each.where(counted, 0.0)  # which is as probable as can be
+            found[some] = (each.amin(1) if by_least else each.sum(1)).cpu()
         return found
 
-    def _scored(self, seen: Seen, which: Int[Tensor, " b"], captions: Sequence[str]) -> Float[Tensor, " b"]:
-        """Each picture is read once, however many captions it has; then all captions at once."""
+    def _tokens(
+        self, seen: Seen, which: Int[Tensor, " b"], captions: Sequence[str]
+    ) -> tuple[Float[Tensor, "b t"], Bool[Tensor, "b t"]]:
+        """The log-probability of each token, and which tokens count.
+
+        Each picture is read once, however many captions it has; then all captions at once.
+        """
         gpt, device = self.network.language_model, self.network.projection.weight.device
         ids = self.tokenizer.encode(captions)
         counted = said(ids, self.tokenizer.end_id)
@@ -155,8 +167,7 @@ class CaptionModel:
         first = gpt(ids[: len(pictures), :1], read, prefix=prefix)  # all captions begin with the same token
         read.keep(rows.to(device))
         logits = torch.cat([first[rows.to(device)], gpt(ids[:, 1:-1], read)], 1) if longest > 1 else first[rows]
-        told = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[:, :, 0]
-        return (told * counted).sum(1)
+        return logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[:, :, 0], counted
 
 
 def said(ids: Int[Tensor, "b t+1"], end: int) -> Bool[Tensor, "b t"]:
