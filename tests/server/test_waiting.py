@@ -30,7 +30,8 @@ def waited_for(work, leaves=False, wait=60.0, stopping=False):
         leaving.set()
     here = SimpleNamespace(settings=SimpleNamespace(wait=wait), leaving=leaving)
     try:
-        return asyncio.run(awaited(noted(), here, SimpleNamespace(receive=receive), "The text", "The server stops.")), seen
+        http = SimpleNamespace(receive=receive)
+        return asyncio.run(awaited(noted(), here, http, "The text", "The server stops.")), seen
     except Unawaited as refusal:
         return refusal, seen
 
