@@ -29,7 +29,7 @@ from sfumato.progress import Progress
 from sfumato.seeds import derived_seed
 
 TOGETHER = 64  # pictures that are captioned at a time
-ALTERED = 4  # captions that differ by a word, with which each is compared to find the worst: most of the time it takes
+ALTERED = 4  # captions that differ by a word, with which each is compared to find the worst
 
 
 @dataclass(frozen=True)
