@@ -1,10 +1,11 @@
 """What speaks for the caption of a picture: its score beside those of other captions, other pictures, altered words.
 
 A contrastive model's cosine times its scale estimates the pointwise mutual information of picture and caption, up to a
-constant (van den Oord et al. 2018, section 2.3); a captioner's score, how probable the least probable token is, is taken
-for one too, since the scores of the same caption with other pictures are set against it. So the ratio of the probabilities that a caption was written for a picture, or that it was written for
-another one, is its score less the logarithm of the mean of the exponentials over what else might be: over the captions
-of the set, for a caption mistaken for another; over captions that differ by a word, for one with a wrong fact.
+constant (van den Oord et al. 2018, section 2.3); a captioner's score, how probable its least probable token is, is used
+like one, since the scores of the same caption with other pictures stand beside it. So the ratio of the probabilities
+that a caption was written for a picture, or that it was written for another one, is its score less the logarithm of the
+mean of the exponentials over what else might be: over the captions of the set, for a caption mistaken for another; over
+captions that differ by a word, for one with a wrong fact.
 """
 
 from __future__ import annotations
