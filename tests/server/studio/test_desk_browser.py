@@ -62,6 +62,7 @@ def made(engine):
 
 def drag(tab, surface, start, end):
     """With the mouse, from one place to another, in parts of the surface."""
+    expect(tab.locator(surface)).to_be_visible(timeout=PATIENCE)
     box = tab.locator(surface).bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
     tab.mouse.move(*places[0])
