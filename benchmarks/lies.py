@@ -4,10 +4,11 @@
 
 The corrupted captions are those of other scenes; a share of them, `--facts`, are wrong in one fact that the scene has:
 a thing, a count, a colour, a size, a place, a relation or the background. The judge is the CLIP of `--model`, or one
-that learns first, for `--steps`, from other scenes whose captions are true, in `--out`. Beside what `data check`
-says stands the plain cosine. A `--captioner` that learned from other scenes judges too, alone and with CLIP. *Found* is
-the share of the corrupted above the score that 5 % of the true captions reach; *named* is what the check names by
-itself, when it is told the share of lies and when it estimates it.
+that learns first, for `--steps`, from other scenes whose captions are true, in `--out`. A `--captioner` that learned
+from other scenes judges too, alone and with CLIP. Beside what `data check` says stand the plain scores: the cosine, and
+the probability of the token that the captioner would expect least. *Found* is the share of the corrupted above the
+score that 5 % of the true captions reach; *named* is what the check names by itself, when it is told the share of lies
+and when it estimates it.
 """
 
 from __future__ import annotations
@@ -166,6 +167,8 @@ def main() -> None:
     judges: dict[str, list[Agreement]] = {"CLIP": [agreement]}
     if given.captioner:
         captioner = captioned(stream, given.pictures, given.captioner, given.device)
+        results["least token"] = found(-captioner(pictures, captions), kinds)
+        shown("least token", results["least token"])
         judges |= {"captioner": [captioner], "both": [agreement, captioner]}
     for judge, agreements in judges.items():
         for name, share in ((f"{judge}, told the share", given.lies), (f"{judge}, estimating", None)):

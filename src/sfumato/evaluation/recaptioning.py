@@ -20,7 +20,6 @@ from sfumato.data.report import Report
 from sfumato.data.store import entries_of
 from sfumato.errors import DataError
 from sfumato.evaluation.data_check.captioner import looked_at
-from sfumato.evaluation.data_check.lies import judged
 from sfumato.evaluation.data_check.looking import square
 from sfumato.evaluation.data_check.mending import Kept, require_free, write_linked
 from sfumato.pipelines.language.captioning import LIKELIEST, CaptionModel
@@ -28,8 +27,7 @@ from sfumato.pipelines.language.choosing import Sampling
 from sfumato.progress import Progress
 from sfumato.seeds import derived_seed
 
-TOGETHER = 64  # pictures that are captioned at a time
-ALTERED = 4  # captions that differ by a word, with which each is compared to find the worst
+TOGETHER = 64  # pictures that are captioned at a time, and captions that are scored
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,16 @@ def recaption(
         out: a folder that is new or empty.
         model: who writes.
         share: of the pictures whose caption is the new one, 0 to 1.
-        worst: take those whose captions fit them worst, by what the model sees; else the seed decides which.
+        worst: take those whose captions fit them worst, by the token of each that the model would expect least; else
+            the seed decides which.
         sampling: how words are chosen.
         seed: of all choices.
         quiet: show no progress.
         workers: threads that open pictures; one for each core if not given.
 
     Raises:
-        DataError: nothing usable, a share out of its range, too few captions to say which are worst, or the place is
-            not free; StorageError: it cannot be written.
+        DataError: nothing usable, a share out of its range, or the place is not free; StorageError: it cannot be
+            written.
     """
     if not 0 <= share <= 1:
         raise DataError(f"share={share!r} is out of its range: it is from 0, all old captions, to 1, all new ones.")
@@ -84,7 +83,7 @@ def recaption(
     kept: list[Kept] = []
     count = 0
     with Progress(quiet) as progress:
-        chosen = _worst(entries, model, share, seed, progress, threads) if worst else _some(len(entries), share, seed)
+        chosen = _worst(entries, model, share, progress, threads) if worst else _some(len(entries), share, seed)
         progress.begin("captions", len(entries))
         for number, written in _written(entries, chosen, model, sampling, seed, report, threads):
             progress.advance(number + 1)
@@ -105,23 +104,22 @@ def _some(count: int, share: float, seed: int) -> set[int]:
     }
 
 
-def _worst(
-    entries: Sequence[Entry], model: CaptionModel, share: float, seed: int, progress: Progress, workers: int
-) -> set[int]:
+def _worst(entries: Sequence[Entry], model: CaptionModel, share: float, progress: Progress, workers: int) -> set[int]:
     """The numbers of the share whose captions fit worst; a picture is as good as the worst of its captions.
 
     Pictures that cannot be opened come last: nothing will be written of them.
     """
     pairs = [(number, text) for number, entry in enumerate(entries) for text in entry.captions]
     agreement = looked_at(model, "the captioner", entries, progress, workers)
-    pictures = torch.tensor([number for number, _ in pairs])
-    told = progress.of("which fit worst")
-    judgement = judged([agreement], pictures, [text for _, text in pairs], share, ALTERED, seed, told)
-    if judgement is None:
-        raise DataError("there are too few different captions to say which fit worst; let chance choose.")
-    worst = torch.full((len(entries),), -torch.inf).scatter_reduce(0, pictures, judgement.suspicion, "amax")
-    worst[list(agreement.unseen)] = -torch.inf
-    return set(worst.argsort(descending=True)[: round(share * len(entries))].tolist())
+    fit = torch.full((len(entries),), torch.inf)
+    progress.begin("which fit worst", len(pairs))
+    for first in range(0, len(pairs), TOGETHER):
+        numbers, texts = zip(*pairs[first : first + TOGETHER], strict=True)
+        pictures = torch.tensor(numbers)
+        fit.scatter_reduce_(0, pictures, agreement(pictures, texts), "amin")
+        progress.advance(min(first + TOGETHER, len(pairs)))
+    fit[list(agreement.unseen)] = torch.inf
+    return set(fit.argsort()[: round(share * len(entries))].tolist())
 
 
 def _written(
