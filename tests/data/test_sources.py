@@ -139,6 +139,51 @@ def test_a_csv_without_the_needed_columns_is_refused_by_name(tmp_path) -> None:
         find(tmp_path, Report())
 
 
+def test_a_table_of_the_other_byte_order_is_read_too(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_bytes(b"\0\0\xfe\xff" + "file_name,text\na.png,Käfer".encode("utf-32-be"))
+    assert found(tmp_path) == {"a.png": ("Käfer",)}
+
+
+@pytest.mark.parametrize("header", [f"{'x' * 200_000},file_name,text\n", "file_name,text\rb.png,a dog\r"])
+def test_a_csv_whose_header_is_none_is_refused_by_name(tmp_path, header) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_bytes(header.encode())
+    with pytest.raises(DataError, match=r"metadata\.csv:1: not CSV"):
+        find(tmp_path, Report())
+
+
+def test_a_table_that_cannot_be_opened_is_refused_by_name(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"^metadata\.jsonl: cannot be read"):
+        find(tmp_path, Report())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_table_that_is_a_pipe_does_not_block(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "metadata.jsonl")
+    with pytest.raises(DataError, match=r"^metadata\.jsonl: not a regular file"):
+        find(tmp_path, Report())
+
+
+def test_captions_within_captions_without_end_cost_their_row_alone(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    deep = '{"text": ' * 900 + '"x"' + "}" * 900
+    rows = [f'{{"file_name": "a.png", "text": {deep}}}', '{"file_name": "a.png", "text": "a cat"}']
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    report = Report()
+    assert found(tmp_path, report) == {"a.png": ("a cat",)}
+    assert [p.where for p in report] == ["metadata.jsonl:1"]
+
+
+def test_a_label_is_text_as_captions_are(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "a cat", "label": "c\\ud800\\u0000at "}')
+    assert [entry.label for entry in find(tmp_path, Report())] == ["cat"]
+
+
 def test_an_oversized_csv_field_is_reported_with_its_line(tmp_path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "metadata.csv").write_text(f"file_name,text\na.png,{'x' * 200_000}\na.png,a cat\n")

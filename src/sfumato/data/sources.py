@@ -99,7 +99,7 @@ def _companions(root: Path, files: list[str], report: Report) -> Companions:
         folder, _, base = file.rpartition("/")
         stem, suffix = os.path.splitext(file)  # noqa: PTH122
         if base in metadata.TABLES:
-            found.rows.update(metadata.read(root, file, known, report))
+            found.rows.update(_table(root, file, known, report))
             found.tables.add(folder)
         elif base == "metadata.parquet":
             report.set_aside(readable(file), "parquet tables are not read: export it as metadata.jsonl or metadata.csv")
@@ -108,6 +108,17 @@ def _companions(root: Path, files: list[str], report: Report) -> Companions:
         elif suffix.lower() in NOT_READ:
             report.set_aside(readable(file), f"format not read: {suffix.lower()}; save it as PNG, JPEG or WebP")
     return found
+
+
+def _table(root: Path, file: str, known: Collection[str], report: Report) -> dict[str, metadata.Row]:
+    try:
+        _require_regular(root / file)
+    except DataError as error:
+        raise DataError(f"{readable(file)}: {error}") from error
+    try:
+        return metadata.read(root, file, known, report)
+    except OSError as error:
+        raise DataError(f"{readable(file)}: cannot be read: {error.strerror or error}") from error
 
 
 def _loose(root: Path, files: list[str], report: Report) -> Iterator[Entry]:
