@@ -9,7 +9,7 @@ from pathlib import Path
 from sfumato.data import metadata, shards
 from sfumato.data.captions import MAX_SIDECAR, SIDECARS, class_captions, describe
 from sfumato.data.entries import Entry, Where, readable
-from sfumato.data.pictures import SUFFIXES
+from sfumato.data.pictures import NOT_READ, SUFFIXES, not_read
 from sfumato.data.report import Report
 from sfumato.errors import DataError
 
@@ -20,7 +20,6 @@ IGNORED = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 PARTS = frozenset(
     {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "images", "imgs", "data"}
 )
-NOT_READ = frozenset({".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg"})
 LOOKED_FOR = (
     "pictures listed in metadata.jsonl or metadata.csv (columns file_name and text), "
     "pictures with a .txt or .json caption beside them, pictures in class folders, or webdataset .tar files"
@@ -106,7 +105,7 @@ def _companions(root: Path, files: list[str], report: Report) -> Companions:
         elif suffix.lower() in SIDECARS:
             found.sidecars.setdefault(stem, {})[suffix.lower()] = file
         elif suffix.lower() in NOT_READ:
-            report.set_aside(readable(file), f"format not read: {suffix.lower()}; save it as PNG, JPEG or WebP")
+            report.set_aside(readable(file), not_read(suffix.lower()))
     return found
 
 
