@@ -111,7 +111,8 @@ def check(
         workers: threads that open pictures; one for each core if not given.
 
     Raises:
-        DataError: nothing usable, or the place for the cleaned data is not free or the page's; CheckpointError: no such model.
+        DataError: nothing usable, or the place for the cleaned data is not free or the page's;
+        CheckpointError: no such model.
     """
     if data == "scenes":
         raise DataError("Scenes are composed as they are asked for; there is nothing to check. Name a folder or a tar.")
