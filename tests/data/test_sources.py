@@ -132,6 +132,14 @@ def test_metadata_csv_is_read_as_spreadsheets_write_it(tmp_path, delimiter, enco
     assert found(tmp_path) == {"a.png": ("a Käfer in red", "x"), "b.png": ("blue",)}
 
 
+def test_a_caption_that_an_unquoted_comma_cuts_is_told_of(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.png,a cat, asleep\na.png,a pet,,\n")
+    report = Report()
+    assert found(tmp_path, report) == {"a.png": ("a cat", "a pet")}
+    assert [(p.where, p.kind, p.kept) for p in report] == [("metadata.csv:2", "more fields than columns", True)]
+
+
 def test_a_csv_without_the_needed_columns_is_refused_by_name(tmp_path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "metadata.csv").write_text("picture,text\na.png,a cat\n")

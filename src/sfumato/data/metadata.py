@@ -105,5 +105,8 @@ def _csv(path: Path, table: str, report: Report) -> Iterator[tuple[int, Mapping[
         except csv.Error as error:
             report.set_aside(f"{table}:{rows.line_num + 1}", f"not CSV: {error}")
             continue
+        if any(field.strip() for field in row[len(header) :]):
+            told = "more fields than columns: those are left out; a caption that holds a comma stands in quotes"
+            report.note(f"{table}:{rows.line_num + 1}", told)
         if row:
             yield rows.line_num + 1, dict(zip(header, row, strict=False))
