@@ -94,6 +94,15 @@ def test_metadata_jsonl_describes_its_folder(tmp_path) -> None:
     assert reasons(report) == {"train/unlisted.png": "no caption"}
 
 
+def test_of_several_tables_the_one_nearest_to_a_picture_counts_whatever_folders_are_called(tmp_path) -> None:
+    for folder in ("a", "z"):
+        picture(tmp_path / folder / "1.png")
+        (tmp_path / folder / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "near"}')
+    rows = [json.dumps({"file_name": f"{folder}/1.png", "text": "far"}) for folder in ("a", "z")]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    assert found(tmp_path) == {"a/1.png": ("near",), "z/1.png": ("near",)}
+
+
 def test_bad_rows_are_reported_with_file_and_line(tmp_path) -> None:
     picture(tmp_path / "a.png")
     picture(tmp_path.parent / f"{tmp_path.name}-outside.png")

@@ -94,11 +94,12 @@ class Companions:
 def _companions(root: Path, files: list[str], report: Report) -> Companions:
     known = frozenset(files)
     found = Companions({}, set(), {})
+    tables = []
     for file in files:
         folder, _, base = file.rpartition("/")
         stem, suffix = os.path.splitext(file)  # noqa: PTH122
         if base in metadata.TABLES:
-            found.rows.update(_table(root, file, known, report))
+            tables.append(file)
             found.tables.add(folder)
         elif base == "metadata.parquet":
             report.set_aside(readable(file), "parquet tables are not read: export it as metadata.jsonl or metadata.csv")
@@ -106,6 +107,8 @@ def _companions(root: Path, files: list[str], report: Report) -> Companions:
             found.sidecars.setdefault(stem, {})[suffix.lower()] = file
         elif suffix.lower() in NOT_READ:
             report.set_aside(readable(file), not_read(suffix.lower()))
+    for file in sorted(tables, key=lambda file: file.count("/")):  # the nearest has the last word
+        found.rows.update(_table(root, file, known, report))
     return found
 
 
