@@ -33,7 +33,8 @@ def test_classes_come_back_from_their_file(classes):
     again = Classes.from_dict(classes.to_dict())
     assert again.names == classes.names == tuple(sorted(WORDS))
     assert dict(again.words) == dict(classes.words)
-    for broken in ({}, {"names": ["a"], "words": {"x": [3, 0.5]}}, {"names": [1], "words": {}}):
+    wrong = [{"names": ["a"], "words": {"x": [number, 0.5]}} for number in (3, 1, -1)]
+    for broken in ({}, *wrong, {"names": [1], "words": {}}):
         with pytest.raises(DataError, match="no classes"):
             Classes.from_dict(broken)
 

@@ -104,6 +104,38 @@ def test_of_a_truncated_tar_the_intact_samples_are_kept(tmp_path) -> None:
 SAMPLE = {"png": picture(), "txt": b"a square"}
 
 
+def test_of_pictures_that_share_a_sample_none_is_lost_without_a_word(tmp_path) -> None:
+    named = {"IMG.001.png": picture("red"), "IMG.001.txt": b"red", "IMG.002.png": picture("lime"), "IMG.002.txt": b"g"}
+    masked = {"0.mask.png": picture("white"), "0.png": picture("blue"), "0.txt": b"a blue square"}
+    report = Report()
+    entries = read(write(tmp_path / "shard.tar", named | masked), "shard.tar", report)
+    assert [(entry.picture.name, entry.captions) for entry in entries] == [
+        ("shard.tar/IMG.png", ("red",)),
+        ("shard.tar/0.png", ("a blue square",)),
+    ]
+    assert [entry.picture.draw(2)[:, 0, 0].tolist() for entry in entries] == [[255, 0, 0], [0, 0, 255]]
+    assert [p.where for p in report] == ["shard.tar/IMG.002.png", "shard.tar/0.mask.png"]
+
+
+def test_of_a_member_that_was_written_again_the_later_one_counts(tmp_path) -> None:
+    path = write(tmp_path / "shard.tar", {"0.png": picture("red"), "0.txt": b"a square"})
+    with tarfile.open(path, "a") as tar:
+        again = tarfile.TarInfo("0.png")
+        again.size = len(picture("blue"))
+        tar.addfile(again, io.BytesIO(picture("blue")))
+    report = Report()
+    (entry,) = read(path, "shard.tar", report)
+    assert entry.picture.draw(2)[:, 0, 0].tolist() == [0, 0, 255]
+    assert len(report) == 0
+
+
+def test_formats_that_are_not_read_are_reported(tmp_path) -> None:
+    path = write(tmp_path / "shard.tar", {"0.png": picture(), "0.txt": b"a", "1.heic": b"x", "1.txt": b"b"})
+    report = Report()
+    assert len(read(path, "shard.tar", report)) == 1
+    assert [(p.where, p.kind) for p in report] == [("shard.tar/1.heic", "format not read")]
+
+
 def test_a_damaged_header_ends_the_shard_with_a_report(tmp_path) -> None:
     path = write(tmp_path / "shard.tar", {f"{n}.{kind}": c for n in range(4) for kind, c in SAMPLE.items()})
     with tarfile.open(path) as tar:
@@ -114,6 +146,22 @@ def test_a_damaged_header_ends_the_shard_with_a_report(tmp_path) -> None:
     report = Report()
     assert len(read(path, "shard.tar", report)) == 2
     assert [p.reason for p in report] == ["broken tar file: a damaged header; what comes before is used"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [-512, 2**48, 2**70])
+def test_a_header_that_claims_an_impossible_size_ends_the_shard_with_a_report(tmp_path, kind, size) -> None:
+    path = write(tmp_path / "shard.tar", {f"0.{kind}": content for kind, content in SAMPLE.items()})
+    header = bytearray(tarfile.TarInfo("1.png").tobuf(tarfile.USTAR_FORMAT))
+    header[156:157] = kind
+    header[124:136] = (size % 2**95 | 2**95 if size >= 0 else size % 2**96).to_bytes(12, "big")
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * ord(" ") + sum(header[156:]))
+    with tarfile.open(path) as tar:
+        end = tar.getmembers()[-1].offset_data + tarfile.BLOCKSIZE
+    path.write_bytes(path.read_bytes()[:end] + header + bytes(1024))
+    report = Report()
+    assert len(read(path, "shard.tar", report)) == 1
+    assert [p.kind for p in report] == ["broken tar file"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar at all" * 100])

@@ -94,6 +94,15 @@ def test_metadata_jsonl_describes_its_folder(tmp_path) -> None:
     assert reasons(report) == {"train/unlisted.png": "no caption"}
 
 
+def test_of_several_tables_the_one_nearest_to_a_picture_counts_whatever_folders_are_called(tmp_path) -> None:
+    for folder in ("a", "z"):
+        picture(tmp_path / folder / "1.png")
+        (tmp_path / folder / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "near"}')
+    rows = [json.dumps({"file_name": f"{folder}/1.png", "text": "far"}) for folder in ("a", "z")]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    assert found(tmp_path) == {"a/1.png": ("near",), "z/1.png": ("near",)}
+
+
 def test_bad_rows_are_reported_with_file_and_line(tmp_path) -> None:
     picture(tmp_path / "a.png")
     picture(tmp_path.parent / f"{tmp_path.name}-outside.png")
@@ -132,11 +141,64 @@ def test_metadata_csv_is_read_as_spreadsheets_write_it(tmp_path, delimiter, enco
     assert found(tmp_path) == {"a.png": ("a Käfer in red", "x"), "b.png": ("blue",)}
 
 
+def test_a_caption_that_an_unquoted_comma_cuts_is_told_of(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.png,a cat, asleep\na.png,a pet,,\n")
+    report = Report()
+    assert found(tmp_path, report) == {"a.png": ("a cat", "a pet")}
+    assert [(p.where, p.kind, p.kept) for p in report] == [("metadata.csv:2", "more fields than columns", True)]
+
+
 def test_a_csv_without_the_needed_columns_is_refused_by_name(tmp_path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "metadata.csv").write_text("picture,text\na.png,a cat\n")
     with pytest.raises(DataError, match=r"metadata\.csv:1: needs a column 'file_name'"):
         find(tmp_path, Report())
+
+
+def test_a_table_of_the_other_byte_order_is_read_too(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_bytes(b"\0\0\xfe\xff" + "file_name,text\na.png,Käfer".encode("utf-32-be"))
+    assert found(tmp_path) == {"a.png": ("Käfer",)}
+
+
+@pytest.mark.parametrize("header", [f"{'x' * 200_000},file_name,text\n", "file_name,text\rb.png,a dog\r"])
+def test_a_csv_whose_header_is_none_is_refused_by_name(tmp_path, header) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_bytes(header.encode())
+    with pytest.raises(DataError, match=r"metadata\.csv:1: not CSV"):
+        find(tmp_path, Report())
+
+
+def test_a_table_that_cannot_be_opened_is_refused_by_name(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"^metadata\.jsonl: cannot be read"):
+        find(tmp_path, Report())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_table_that_is_a_pipe_does_not_block(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "metadata.jsonl")
+    with pytest.raises(DataError, match=r"^metadata\.jsonl: not a regular file"):
+        find(tmp_path, Report())
+
+
+def test_captions_within_captions_without_end_cost_their_row_alone(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    deep = '{"text": ' * 900 + '"x"' + "}" * 900
+    rows = [f'{{"file_name": "a.png", "text": {deep}}}', '{"file_name": "a.png", "text": "a cat"}']
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    report = Report()
+    assert found(tmp_path, report) == {"a.png": ("a cat",)}
+    assert [p.where for p in report] == ["metadata.jsonl:1"]
+
+
+def test_a_label_is_text_as_captions_are(tmp_path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "a cat", "label": "c\\ud800\\u0000at "}')
+    assert [entry.label for entry in find(tmp_path, Report())] == ["cat"]
 
 
 def test_an_oversized_csv_field_is_reported_with_its_line(tmp_path) -> None:

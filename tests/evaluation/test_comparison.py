@@ -100,12 +100,13 @@ def test_what_was_measured_is_written_with_its_pictures_and_their_recipes(digits
 
 
 def test_a_folder_is_measured_again_with_the_same_numbers(squares, tmp_path):
-    (tmp_path / "a" / "pictures").mkdir(parents=True)
-    for name in ("00009.png", "mine.png"):
-        (tmp_path / "a" / "pictures" / name).touch()
+    for name in ("pictures/00009.png", "pictures/mine.png", "reconstructions/6-original.png"):
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a" / name).touch()
     one, two = (compare("digits", str(squares), count=4, out=tmp_path / name, **QUICK) for name in "ab")
     left = sorted(path.name for path in (tmp_path / "a" / "pictures").iterdir())
     assert left == ["00000.png", "00001.png", "00002.png", "00003.png", "mine.png"]
+    assert len(list((tmp_path / "a" / "reconstructions").iterdir())) == 2 * 4
     assert one.metrics["scores"] == two.metrics["scores"]
     assert one.metrics["data"] | {"source": ""} == {
         "source": "",

@@ -1,6 +1,7 @@
 """The benchmark of scenes: what it asks, how it scores, and what it writes."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ import torch
 from sfumato.data.scenes.held_out import is_held_out
 from sfumato.data.scenes.language import Language
 from sfumato.data.scenes.sprites import shapes
+from sfumato.data.scenes.store import SceneStore
 from sfumato.data.scenes.stream import Scenes
+from sfumato.errors import CheckpointError
 from sfumato.evaluation.scene_benchmark import COLUMNS, judge, questions, real_scenes, scores
-from sfumato.evaluation.scene_evaluation import run
+from sfumato.evaluation.scene_evaluation import learned_from, run
 from sfumato.evaluation.scene_variety import memorised, variety
 from sfumato.evaluation.seeing.finding import Eye
 
@@ -61,6 +64,20 @@ def test_variety_is_nothing_for_the_same_picture_again_and_a_copy_is_noticed(pac
     copy = compose([stream.scene(7)], pack, 64)
     assert memorised(copy, stream, 32).closest < 0.05
     assert memorised(copy, Scenes(pack, seed=1), 32).closest > 0.1
+
+
+def test_copies_are_looked_for_among_the_scenes_of_the_training(pack, tmp_path):
+    model = SimpleNamespace(model=SimpleNamespace(folder=tmp_path, name="m"))
+    language = Language.named("narrow", pack.concepts)
+    for recipe, seed, grid in (({"seed": 3, "data": {"grid": 16}}, 3, 16), ({}, 0, 0)):
+        (tmp_path / "sfumato.json").write_text(json.dumps({"recipe": recipe}))
+        trained = SceneStore(pack, 10, seed, language="narrow", grid=grid).scenes
+        stream = learned_from(model, pack, language)
+        assert [stream.scene(number) for number in range(5)] == [trained.scene(number) for number in range(5)]
+    for recipe in ([], {"seed": "x"}, {"seed": -1}, {"data": {"grid": 2}}, {"data": 5}):
+        (tmp_path / "sfumato.json").write_text(json.dumps({"recipe": recipe}))
+        with pytest.raises(CheckpointError, match="recipe"):
+            learned_from(model, pack, language)
 
 
 @pytest.mark.slow

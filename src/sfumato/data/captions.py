@@ -46,7 +46,7 @@ def lines(path: Path, where: str, report: Report) -> Iterator[tuple[int, str]]:
     Raises DataError when a line is longer than 16 MiB.
     """
     with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if file.read(4).startswith(tuple(WIDE)):
             file.seek(0)
             yield from enumerate(io.StringIO(decoded(file.read(), where, report)), 1)
             return

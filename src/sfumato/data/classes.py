@@ -75,7 +75,8 @@ class Classes:
         try:
             names = tuple(values["names"])
             words = {str(word): (int(number), float(share)) for word, (number, share) in values["words"].items()}
-            if not all(isinstance(name, str) for name in names) or any(n >= len(names) for n, _ in words.values()):
+            known = range(len(names))
+            if not all(isinstance(name, str) for name in names) or any(n not in known for n, _ in words.values()):
                 raise ValueError("names and words do not fit")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"these are no classes: {error!r}") from error

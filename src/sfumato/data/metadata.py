@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from sfumato.data.captions import captions_of, lines, tidy
+from sfumato.data.captions import captions_of, clean, lines, tidy
 from sfumato.data.report import Report
 from sfumato.errors import DataError
 
@@ -45,6 +45,9 @@ def read(root: Path, table: str, files: Collection[str], report: Report) -> dict
         except DataError as error:
             report.set_aside(where, str(error))
             continue
+        except RecursionError:
+            report.set_aside(where, "captions within captions, too deep to be read")
+            continue
         before, label = rows.get(picture, ((), None))
         rows[picture] = tuple(dict.fromkeys(before + captions)), label or _label(record)
     return rows
@@ -65,7 +68,7 @@ def _named(record: Mapping[str, object], folder: str, files: Collection[str]) ->
 
 def _label(record: Mapping[str, object]) -> str | None:
     label = record.get("label")
-    return str(label).strip() or None if isinstance(label, str | int) else None
+    return clean(str(label)) or None if isinstance(label, str | int) else None
 
 
 def _jsonl(path: Path, table: str, report: Report) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -87,7 +90,10 @@ def _csv(path: Path, table: str, report: Report) -> Iterator[tuple[int, Mapping[
     text = (line for _, line in lines(path, table, report))
     first = next(text, "")
     delimiter = max(",;\t", key=first.count)
-    header = [column.strip() for column in next(csv.reader([first], delimiter=delimiter), [])]
+    try:
+        header = [column.strip() for column in next(csv.reader([first], delimiter=delimiter), [])]
+    except csv.Error as error:
+        raise DataError(f"{table}:1: not CSV: {error}") from error
     if FILE not in header or not captions_of(dict.fromkeys(header, "")):
         raise DataError(f"{table}:1: needs a column '{FILE}' and one of text, caption or prompt; it has {header}")
     rows = csv.reader(text, delimiter=delimiter)
@@ -99,5 +105,8 @@ def _csv(path: Path, table: str, report: Report) -> Iterator[tuple[int, Mapping[
         except csv.Error as error:
             report.set_aside(f"{table}:{rows.line_num + 1}", f"not CSV: {error}")
             continue
+        if any(field.strip() for field in row[len(header) :]):
+            told = "more fields than columns: those are left out; a caption that holds a comma stands in quotes"
+            report.note(f"{table}:{rows.line_num + 1}", told)
         if row:
             yield rows.line_num + 1, dict(zip(header, row, strict=False))

@@ -22,6 +22,7 @@ Image.init()
 # Still pictures only: others (EPS, WMF, PSD, FITS ...) start programs or parse far more than a picture needs.
 FORMATS = tuple(name for name in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF") if name in Image.OPEN)
 SUFFIXES = frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in FORMATS)
+NOT_READ = frozenset({".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg"})
 
 MAX_PIXELS = 178_956_970 // 2
 LARGE = 25_000_000  # pixels; above this, pictures are decoded one at a time so that threads do not add up
@@ -42,6 +43,11 @@ _one_large_at_a_time = threading.Lock()
 
 class PictureError(DataError):
     """A file that cannot be used as a picture; the message is the reason, without the file's name."""
+
+
+def not_read(suffix: str) -> str:
+    """What reports say of a picture in one of the formats `NOT_READ`."""
+    return f"format not read: {suffix}; save it as PNG, JPEG or WebP"
 
 
 def open_picture(

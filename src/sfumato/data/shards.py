@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from sfumato.data.captions import MAX_SIDECAR, SIDECARS, clean, describe
 from sfumato.data.entries import Entry, Where, readable
-from sfumato.data.pictures import SUFFIXES
+from sfumato.data.pictures import NOT_READ, SUFFIXES, not_read
 from sfumato.data.report import Report
 from sfumato.errors import DataError
 
@@ -33,22 +33,35 @@ def read(path: Path, name: str, report: Report) -> list[Entry]:
     Raises:
         DataError: the file is compressed, not a tar file, or cannot be read.
     """
-    samples: dict[str, dict[str, Span]] = {}
+    samples: dict[str, dict[str, Span]] = {}  # by key, by what follows its dot
     try:
         with path.open("rb") as file:
             _refuse_compressed(file)
             for member, span in _members(file, path.stat().st_size, name, report):
                 folder, _, base = member.rpartition("/")
-                key, _, suffix = base.partition(".")
-                samples.setdefault(f"{folder}/{key}".lstrip("/"), {})["." + suffix.lower().rpartition(".")[2]] = span
+                key, _, kind = base.partition(".")
+                samples.setdefault(f"{folder}/{key}".lstrip("/"), {})[kind.lower()] = span
             return [
                 entry
-                for key, parts in samples.items()
+                for key, members in samples.items()
+                if (parts := _parts(f"{name}/{key}", members, report))
                 for suffix in sorted(parts.keys() & SUFFIXES)
                 if (entry := _entry(path, file, f"{name}/{key}{suffix}", parts[suffix], parts, report))
             ]
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def _parts(name: str, members: dict[str, Span], report: Report) -> dict[str, Span]:
+    """The members of one sample by suffix: "png" before others that end so, such as "mask.png", and these in order."""
+    parts: dict[str, Span] = {}
+    for kind in sorted(members, key=lambda kind: "." in kind):
+        suffix = "." + kind.rpartition(".")[2]
+        if suffix in NOT_READ:
+            report.set_aside(f"{name}.{kind}", not_read(suffix))
+        elif parts.setdefault(suffix, members[kind]) is not members[kind] and suffix in SUFFIXES:
+            report.set_aside(f"{name}.{kind}", f"a second {suffix} of one sample, whose name ends at the first dot")
+    return parts
 
 
 def _entry(
@@ -85,6 +98,8 @@ def _members(file: BinaryIO, length: int, name: str, report: Report) -> Iterator
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while member := tar.next():
                 tar.members.clear()  # type: ignore[attr-defined]  # the headers of a million members add up
+                if member.size < 0:  # which leads back to itself
+                    raise tarfile.ReadError("a damaged header")
                 if member.offset_data + member.size > length:
                     raise tarfile.ReadError("the last member is cut off")
                 if member.isreg() and not member.issparse() and _visible(member.name):
@@ -92,6 +107,8 @@ def _members(file: BinaryIO, length: int, name: str, report: Report) -> Iterator
             file.seek(tar.offset)
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a damaged header")
+    except (OverflowError, MemoryError):  # a header that claims more than any file has
+        report.set_aside(name, "broken tar file: a damaged header; what comes before is used")
     except (tarfile.TarError, ValueError, EOFError) as error:
         report.set_aside(name, f"broken tar file: {error}; what comes before is used")
 

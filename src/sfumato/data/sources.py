@@ -9,7 +9,7 @@ from pathlib import Path
 from sfumato.data import metadata, shards
 from sfumato.data.captions import MAX_SIDECAR, SIDECARS, class_captions, describe
 from sfumato.data.entries import Entry, Where, readable
-from sfumato.data.pictures import SUFFIXES
+from sfumato.data.pictures import NOT_READ, SUFFIXES, not_read
 from sfumato.data.report import Report
 from sfumato.errors import DataError
 
@@ -20,7 +20,6 @@ IGNORED = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 PARTS = frozenset(
     {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "images", "imgs", "data"}
 )
-NOT_READ = frozenset({".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg"})
 LOOKED_FOR = (
     "pictures listed in metadata.jsonl or metadata.csv (columns file_name and text), "
     "pictures with a .txt or .json caption beside them, pictures in class folders, or webdataset .tar files"
@@ -95,19 +94,33 @@ class Companions:
 def _companions(root: Path, files: list[str], report: Report) -> Companions:
     known = frozenset(files)
     found = Companions({}, set(), {})
+    tables = []
     for file in files:
         folder, _, base = file.rpartition("/")
         stem, suffix = os.path.splitext(file)  # noqa: PTH122
         if base in metadata.TABLES:
-            found.rows.update(metadata.read(root, file, known, report))
+            tables.append(file)
             found.tables.add(folder)
         elif base == "metadata.parquet":
             report.set_aside(readable(file), "parquet tables are not read: export it as metadata.jsonl or metadata.csv")
         elif suffix.lower() in SIDECARS:
             found.sidecars.setdefault(stem, {})[suffix.lower()] = file
         elif suffix.lower() in NOT_READ:
-            report.set_aside(readable(file), f"format not read: {suffix.lower()}; save it as PNG, JPEG or WebP")
+            report.set_aside(readable(file), not_read(suffix.lower()))
+    for file in sorted(tables, key=lambda file: file.count("/")):  # the nearest has the last word
+        found.rows.update(_table(root, file, known, report))
     return found
+
+
+def _table(root: Path, file: str, known: Collection[str], report: Report) -> dict[str, metadata.Row]:
+    try:
+        _require_regular(root / file)
+    except DataError as error:
+        raise DataError(f"{readable(file)}: {error}") from error
+    try:
+        return metadata.read(root, file, known, report)
+    except OSError as error:
+        raise DataError(f"{readable(file)}: cannot be read: {error.strerror or error}") from error
 
 
 def _loose(root: Path, files: list[str], report: Report) -> Iterator[Entry]:

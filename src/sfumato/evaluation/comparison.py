@@ -89,7 +89,7 @@ def compare(
     with tempfile.TemporaryDirectory() as cache, Progress(quiet) as progress:
         real = real_pictures(source, training, pipeline.final_size, count, seed, Path(cache))
         requests = _requests(pipeline, real.captions, seed, settings)
-        _forget_pictures(folder / PICTURES)
+        _forget_pictures(folder)
         made = scores.seen(_made(pipeline, requests, progress, folder / PICTURES), network)
         again = scores.seen(_made(pipeline, _other_seeds(requests), progress), network)
         progress.say(f"Measuring by {network.name}.")
@@ -150,8 +150,9 @@ def _told_of(real: Real, source: str) -> dict[str, Any]:
 def _forget_pictures(folder: Path) -> None:
     """Remove those of an earlier evaluation in the same place, which may have been more."""
     with storage_errors(folder):
-        for file in folder.glob("[0-9]" * 5 + ".png"):
-            file.unlink()
+        for pattern in (f"{PICTURES}/{'[0-9]' * 5}.png", f"{RECONSTRUCTIONS}/[0-9]-*.png"):
+            for file in folder.glob(pattern):
+                file.unlink()
 
 
 def _made(

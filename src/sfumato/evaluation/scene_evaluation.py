@@ -19,7 +19,7 @@ from sfumato.data.pictures import from_images
 from sfumato.data.scenes.language import LANGUAGES, Language
 from sfumato.data.scenes.sprites import Pack, pack
 from sfumato.data.scenes.stream import Scenes
-from sfumato.errors import CheckpointError
+from sfumato.errors import CheckpointError, DataError
 from sfumato.evaluation.folders import usual_folder
 from sfumato.evaluation.scene_benchmark import SIZE, Question, judge, questions, real_scenes, scores
 from sfumato.evaluation.scene_variety import memorised, variety
@@ -91,7 +91,7 @@ def run(
         ceilings = _ceilings(pipeline, asked, eye, known, progress)
         differs = _variety(_maker(pipeline, settings), asked, eye, progress)
         progress.say("Looking for copies among training scenes.")
-        copies = memorised(torch.cat(kept), Scenes(known, seed=0))
+        copies = memorised(torch.cat(kept), learned_from(pipeline, known, language))
     metrics = {
         "kind": "scenes",
         "sfumato_version": __version__,
@@ -142,6 +142,18 @@ def language_of(pipeline: Pipeline, known: Pack) -> Language:
             f"The model {pipeline.model.name} tells of a language {name!r:.100}; known are {', '.join(LANGUAGES)}."
         )
     return Language.named(name, known.concepts)
+
+
+def learned_from(pipeline: Pipeline, known: Pack, language: Language) -> Scenes:
+    """The scenes that a model learned from, by the recipe in its sfumato.json; what that leaves open is 0.
+
+    Raises CheckpointError when no scenes can be of that recipe.
+    """
+    recipe = load_lineage(pipeline.model.folder).get("recipe", {})
+    try:
+        return Scenes(known, recipe.get("seed", 0), language=language, grid=recipe.get("data", {}).get("grid", 0))
+    except (DataError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"The recipe in the sfumato.json of {pipeline.model.name} is none: {error}.") from error
 
 
 def _told_of_scenes(pipeline: Pipeline) -> dict[str, Any]:

@@ -26,6 +26,10 @@ def test_where_nothing_is_known_no_text_is(tmp_path):
     assert [5, 6] not in Learned.load(tmp_path)
 
 
+def test_of_one_text_that_has_no_end_nothing_is_known():
+    assert not len(Learned.of(TOKENS, 9, longest=100).hashes)
+
+
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x93NUMPY" + bytes(100)])
 def test_a_damaged_file_is_refused_and_runs_nothing(tmp_path, content):
     (tmp_path / FILE).write_bytes(content)

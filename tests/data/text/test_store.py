@@ -1,6 +1,7 @@
 """Tokens on disk: exact, small, found again, and never half-made."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -51,6 +52,15 @@ def test_a_store_is_made_once_and_again_when_the_text_or_the_tokens_change(tmp_p
     (tmp_path / "text.txt").write_text("another text")
     assert prepare(find_texts(tmp_path / "text.txt"), cache).store.fingerprint != first.fingerprint
     assert not list(cache.glob(".*"))
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path, corpus):
+    cache = tmp_path / "cache"
+    prepare(corpus, cache)
+    (folder,) = cache.iterdir()
+    folder.rename(cache / f".{folder.name}.{os.getpid()}.unfinished")
+    assert prepare(corpus, cache).store.documents == 1
+    assert list(cache.iterdir()) == [folder]
 
 
 def test_a_damaged_store_is_made_again(tmp_path, corpus):

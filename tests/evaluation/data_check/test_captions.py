@@ -110,6 +110,11 @@ def test_what_cannot_be_repaired_for_certain_is_told_without_a_repair():
     assert damage("a < b & c") is None
 
 
+def test_only_whole_codes_are_repaired():
+    assert damage("salt &amp; pepper at the rock&regatta").repaired == "salt & pepper at the rock&regatta"
+    assert damage("?a=1&copy=2 &lt;b").repaired == "?a=1&copy=2 <b"
+
+
 def test_repairs_are_no_longer_damaged():
     for text in ("salt &amp; pepper", "it&#39;s", "cafÃ©", "â€œquotedâ€\x9d"):
         assert damage(damage(text).repaired) is None

@@ -158,6 +158,13 @@ def test_originals_stay_as_they_are_and_nothing_is_overwritten(checked, photos, 
     assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
 
 
+def test_the_page_is_not_lost_among_cleaned_data(photos, tmp_path):
+    for page_folder in (tmp_path / "clean", tmp_path / "clean" / "page"):
+        with pytest.raises(DataError, match="takes cleaned data alone"):
+            check(str(photos), out=page_folder, fix=tmp_path / "clean", quiet=True)
+    assert not (tmp_path / "clean").exists()
+
+
 def test_kinds_that_are_kept_leave_nothing_out(photos, tmp_path):
     kept = check(str(photos), tmp_path / "page", tmp_path / "clean", keep=("tiny", "plain"), shown=0, quiet=True)
     names = "".join(path.name for path in (tmp_path / "clean" / "pictures").iterdir())

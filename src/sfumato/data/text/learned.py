@@ -32,7 +32,7 @@ class Learned:
         if end is None:
             return cls()
         ends = np.flatnonzero(tokens == end)[:MOST]
-        starts = np.concatenate([[0], ends[:-1] + 1])
+        starts = np.concatenate([[0], ends + 1])[: len(ends)]  # what follows the last end is no whole text
         short = [(start, stop) for start, stop in zip(starts, ends, strict=True) if stop - start <= longest]
         return cls(np.array([_hash(tokens[start:stop]) for start, stop in short], np.uint64))
 

@@ -59,6 +59,7 @@ def prepare(
     unfinished = cache / f".{folder.name}.{os.getpid()}.unfinished"
     surveyed = survey(corpus)
     try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process of the same number that was killed
         unfinished.mkdir(parents=True)
         _write(unfinished, corpus, surveyed, tokens, vocabulary, progress)
         shutil.rmtree(folder, ignore_errors=True)

@@ -111,12 +111,16 @@ def check(
         workers: threads that open pictures; one for each core if not given.
 
     Raises:
-        DataError: nothing usable, or the place for the cleaned data is not free; CheckpointError: no such model.
+        DataError: nothing usable, or the place for the cleaned data is not free or the page's;
+        CheckpointError: no such model.
     """
     if data == "scenes":
         raise DataError("Scenes are composed as they are asked for; there is nothing to check. Name a folder or a tar.")
+    folder = out or Path(f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', Path(data).resolve().name).strip('-.') or 'data'}-check")
     if fix:
         require_free(fix, data)
+        if folder.resolve().is_relative_to(fix.resolve()):
+            raise DataError(f"{fix} takes cleaned data alone, and the page goes to {folder}; name another folder.")
     report = Report()
     entries = entries_of(data, report)
     network, why_not = _network(model, device)
@@ -141,7 +145,6 @@ def check(
             else:
                 findings += judging.of_lies(entries, pairs, judgement)
     findings = worst_first(findings)
-    folder = out or Path(f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', Path(data).resolve().name).strip('-.') or 'data'}-check")
     facts = [f"{len(seen.numbers):,} pictures", f"{len(pairs):,} captions", f"{len(findings):,} findings"]
     told = page(
         Path(data).name, facts, notes(judgement, why_not, [each.name for each in agreements]), findings, entries, shown

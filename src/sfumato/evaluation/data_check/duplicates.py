@@ -7,7 +7,7 @@ along the four in which the set spreads most, and only those of neighbouring cel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -27,20 +27,19 @@ def same(digests: Sequence[bytes]) -> list[tuple[int, int]]:
     return [(number, at) for number, digest in enumerate(digests) if (at := first.setdefault(digest, number)) != number]
 
 
-def near(small: UInt8[np.ndarray, "n 16 16 3"], mirrored: bool = False) -> list[tuple[int, int, float]]:
-    """All pairs that are nearly the same, (first, second, distance); with `mirrored`, one of them seen in a mirror.
+def near(small: UInt8[np.ndarray, "n 16 16 3"], mirrored: bool = False) -> Iterator[tuple[int, int, float]]:
+    """All pairs that are nearly the same, (first, second, distance), in any order: there may be too many to be kept.
 
-    Those with hardly any contrast are left out. Distances are from 0 to 0.1. Pairs are told in the order of numbers; of
-    pictures that are symmetric, a pair is near in both ways.
+    Those with hardly any contrast are left out. Distances are from 0 to 0.1. With `mirrored`, one of them is seen in a
+    mirror; those that are nearly the same without one are left out then.
     """
     told, told_by = _rows(small)
     asked = _rows(small[:, :, ::-1])[0] if mirrored else told
     if len(told) < 2:
-        return []
+        return
     directions = _directions(told)
     seen, sought = told @ directions, asked @ directions
     radius = NEAR * np.sqrt(told.shape[1], dtype=np.float32)
-    found: list[tuple[int, int, float]] = []
     for some, others in _neighbours(seen[:, :FIRST], sought[:, :FIRST], radius):
         once = some < others
         some, others = some[once], others[once]
@@ -48,13 +47,18 @@ def near(small: UInt8[np.ndarray, "n 16 16 3"], mirrored: bool = False) -> list[
         some, others = some[close], others[close]
         for start in range(0, len(some), 4096):
             a, b = some[start : start + 4096], others[start : start + 4096]
-            distances = np.linalg.norm(asked[a] - told[b], axis=1) / np.sqrt(told.shape[1])
+            distances = _apart(asked[a], told[b])
             hit = distances <= NEAR
-            found += zip(told_by[a[hit]].tolist(), told_by[b[hit]].tolist(), distances[hit].tolist(), strict=True)
-    return sorted(found)
+            if mirrored:
+                hit[hit] = _apart(told[a[hit]], told[b[hit]]) > NEAR
+            yield from zip(told_by[a[hit]].tolist(), told_by[b[hit]].tolist(), distances[hit].tolist(), strict=True)
 
 
-def grouped(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+def _apart(some: Float[np.ndarray, "p d"], others: Float[np.ndarray, "p d"]) -> Float[np.ndarray, " p"]:
+    return np.linalg.norm(some - others, axis=1) / np.sqrt(some.shape[1])
+
+
+def grouped(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Numbers that hang together by pairs, each group in order, the groups by their first."""
     leader: dict[int, int] = {}
 

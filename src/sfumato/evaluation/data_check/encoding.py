@@ -40,7 +40,7 @@ def damage(text: str) -> Damage | None:
     if REPLACEMENT in text:
         return Damage("unreadable letters", 0.9, None)
     if ENTITY.search(text):
-        repaired = " ".join(unescape(text).split())
+        repaired = " ".join(ENTITY.sub(lambda code: unescape(code[0]), text).split())
         return Damage("codes of a web page", 0.4, repaired if repaired != text else None)
     if TAG.search(text):
         return Damage("tags of a web page", 0.5, None)

@@ -52,8 +52,13 @@ def of_copies(entries: Sequence[Entry], looks: Sequence[Look], numbers: Sequence
     same = duplicates.same([look.digest for look in looks])
     rest = sorted(set(range(len(looks))) - {copy for copy, _ in same})
     small = np.stack([looks[place].small for place in rest]) if rest else np.empty((0, 16, 16, 3), np.uint8)
-    near = {(rest[a], rest[b]): distance for a, b, distance in duplicates.near(small)}
-    mirrored = [(rest[a], rest[b], distance) for a, b, distance in duplicates.near(small, mirrored=True)]
+    apart: dict[int, float] = {}
+
+    def near() -> Iterator[tuple[int, int]]:
+        for a, b, distance in duplicates.near(small):
+            for place in (rest[a], rest[b]):
+                apart[place] = min(distance, apart.get(place, distance))
+            yield rest[a], rest[b]
 
     def name(place: int) -> str:
         return entries[numbers[place]].picture.name
@@ -63,20 +68,15 @@ def of_copies(entries: Sequence[Entry], looks: Sequence[Look], numbers: Sequence
 
     for copy, first in same:
         yield finding(copy, first, "duplicate", 1.0, "the same pixels as")
-    apart: dict[int, float] = {}
-    for pair, distance in near.items():
-        for place in pair:
-            apart[place] = min(distance, apart.get(place, distance))
-    for group in duplicates.grouped(list(near)):
+    for group in duplicates.grouped(near()):
         best = max(group, key=lambda place: (_pixels(looks[place]), -place))
         for place in group:
             if place != best:
                 score = 1 - apart[place] / (2 * duplicates.NEAR)
                 yield finding(place, best, "near-duplicate", score, "nearly the same as")
-    for one, other, distance in mirrored:
-        if (one, other) not in near:
-            score = 1 - distance / (2 * duplicates.NEAR)
-            yield finding(other, one, "mirrored", score, "the mirror image of")
+    for a, b, distance in sorted(duplicates.near(small, mirrored=True)):
+        score = 1 - distance / (2 * duplicates.NEAR)
+        yield finding(rest[b], rest[a], "mirrored", score, "the mirror image of")
 
 
 def of_captions(entries: Sequence[Entry], numbers: Collection[int]) -> Iterator[Finding]:

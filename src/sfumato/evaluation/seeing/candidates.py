@@ -12,6 +12,7 @@ from torch import Tensor
 from sfumato.evaluation.seeing.windows import Boxes
 
 LEAST_SCORE = 2.0  # squared error that a candidate takes away, in pixels
+LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
 DIFFERENT = 0.003  # squared error, of a mean of nine pixels, from which on something is there
 
 
@@ -32,6 +33,10 @@ class Effort:
     share: float
 
 
+SHORT = Effort(looks=4, alike=4, most=24, share=0.6)
+LONG = Effort(looks=8, alike=12, most=64, share=LEAST_SHARE)
+
+
 def different(pictures: Tensor, painted: Tensor, least: Tensor | float) -> Bool[Tensor, "n 1 s s"]:
     """Where something is that is not painted."""
     return _smooth_error(pictures, painted) > least
@@ -48,31 +53,59 @@ def _smooth_error(pictures: Tensor, painted: Tensor) -> Float[Tensor, "n 1 s s"]
     return mean.square().sum(1, keepdim=True)
 
 
-def thinned(
-    which: Int[Tensor, " k"], boxes: Boxes, score: Float[Tensor, "k n"], look: Int[Tensor, "k n"], effort: Effort
-) -> tuple[Int[Tensor, " c"], Boxes, Int[Tensor, " c"]]:
-    """The likeliest candidates of each picture, at most `effort.alike` of them at about the same place.
+def likeliest(
+    gain: Float[Tensor, "k looks"], there: Float[Tensor, "k 1"], numbers: Int[Tensor, " looks"] | None
+) -> tuple[Float[Tensor, "k n"], Int[Tensor, "k m"], Int[Tensor, "k n"]]:
+    """How well the likeliest looks of some windows explain them, and which those are for each effort; see `Ranked`.
+
+    Args:
+        gain: How much squared error each look would take away in each window.
+        there: How much there is.
+        numbers: Of the looks; None for all of them in their order.
+    """
+    most, many = gain.topk(min(LONG.looks, gain.shape[1]))
+    few = many[:, : SHORT.looks].clone()
+    open_ = (most[:, : SHORT.looks + 1].diff(dim=1) == 0).any(1)  # which of equal ones are among the few
+    few[open_] = gain[open_].topk(few.shape[1]).indices
+    score = most * (most / there.clamp_min(1e-3)).clamp(0, 1)
+    return (score, few, many) if numbers is None else (score, numbers[few], numbers[many])
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Windows, and the looks that may be there.
 
     Args:
         which: The number of each window's picture.
         boxes: The windows.
-        score: How well the likeliest looks explain each window.
-        look: Their numbers.
-        effort: How many are wanted.
-
-    Returns:
-        The candidates' pictures, boxes and looks.
+        score: How well the likeliest looks explain each window, the best first.
+        few: Their numbers, for a short effort.
+        many: The same for a long one.
     """
-    flat, each = score.flatten(), score.shape[1]
-    pictures = which.repeat_interleave(each)
-    chosen = []
-    for picture in which.unique():
-        index = ((pictures == picture) & (flat > LEAST_SCORE)).nonzero()[:, 0]
-        index = index[flat[index].topk(min(12 * effort.most, len(index))).indices]
-        kept = _apart(boxes[index // each], look.flatten()[index], effort)
-        chosen.append(index[kept])
-    index = torch.cat(chosen) if chosen else which[:0]
-    return which[index // each], boxes[index // each], look.flatten()[index]
+
+    which: Int[Tensor, " k"]
+    boxes: Boxes
+    score: Float[Tensor, "k n"]
+    few: Int[Tensor, "k m"]
+    many: Int[Tensor, "k n"]
+
+    def thinned(self, effort: Effort) -> tuple[Int[Tensor, " c"], Boxes, Int[Tensor, " c"]]:
+        """The likeliest candidates of each picture, at most `effort.alike` of them at about the same place.
+
+        Returns:
+            The candidates' pictures, boxes and looks.
+        """
+        look = self.few if effort is SHORT else self.many
+        flat, looks, each = self.score[:, : look.shape[1]].flatten(), look.flatten(), look.shape[1]
+        pictures = self.which.repeat_interleave(each)
+        chosen = []
+        for picture in self.which.unique():
+            index = ((pictures == picture) & (flat > LEAST_SCORE)).nonzero()[:, 0]
+            index = index[flat[index].topk(min(12 * effort.most, len(index))).indices]
+            kept = _apart(self.boxes[index // each], looks[index], effort)
+            chosen.append(index[kept])
+        index = torch.cat(chosen) if chosen else self.which[:0]
+        return self.which[index // each], self.boxes[index // each], looks[index]
 
 
 def _apart(boxes: Boxes, looks: Int[Tensor, " n"], effort: Effort) -> list[int]:

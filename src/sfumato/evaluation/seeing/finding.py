@@ -14,12 +14,21 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sfumato.data.scenes.sprites import Pack
 from sfumato.evaluation.seeing.backgrounds import Backgrounds
-from sfumato.evaluation.seeing.candidates import Effort, different, noise, thinned
+from sfumato.evaluation.seeing.candidates import (
+    LEAST_SHARE,
+    LONG,
+    SHORT,
+    Effort,
+    Ranked,
+    different,
+    likeliest,
+    noise,
+)
 from sfumato.evaluation.seeing.explanation import Explanation, Laid
 from sfumato.evaluation.seeing.fitting import Place, cost, fit, gains
 from sfumato.evaluation.seeing.looks import CELLS, Look, Looks, picture_features
@@ -29,7 +38,6 @@ from sfumato.evaluation.seeing.windows import Boxes, Cutter, all_windows, promis
 SMALLEST, LARGEST = 0.12, 1.0  # sizes of things, in picture sides
 STRANGE = 0.04  # squared error, of a mean of nine pixels, from which on it is like nothing known
 LEAST_GAIN = 4.0  # squared error that a thing takes away, in pixels
-LEAST_SHARE = 0.35  # of what a thing changes is right, when it is found
 ROUNDS = 10
 LONG_ROUNDS = 2  # of a picture that nothing explains, no more is asked
 TOGETHER = 64  # pictures that are looked at together, where that is faster
@@ -38,9 +46,7 @@ SURE = 0.9  # share of what a thing changes that is right, from which on it is n
 AS_WELL = 1.25  # times the error of the best look: about as well
 ALIKE = 0.003  # squared error a pixel that is no difference
 LEFT = 0.02  # of a picture is nothing that is known: it is looked at again
-
-SHORT = Effort(looks=4, alike=4, most=24, share=0.6)
-LONG = Effort(looks=8, alike=12, most=64, share=LEAST_SHARE)
+ROUNDED_ALIKE = 16  # looks from which on a product with some is rounded as that with all
 
 
 class Eye:
@@ -100,10 +106,10 @@ class Eye:
         for among in (None,) if first is None else (first, None):
             long = 0
             for _ in range(ROUNDS):
-                if not self._search(known, SHORT, among):
-                    if long == LONG_ROUNDS or not self._search(known, LONG, among):
-                        break
-                    long += 1
+                found = self._search(known, (SHORT, LONG) if long < LONG_ROUNDS else (SHORT,), among)
+                if found is None:
+                    break
+                long += found is LONG
                 self._fit_again(known)
                 self._read(known, asked, doubtful=True)
         return self._read(known, asked)
@@ -123,57 +129,66 @@ class Eye:
 
     # --- finding more ---------------------------------------------------------------------------------------------
 
-    def _search(self, known: Explanation, effort: Effort, among: Bool[Tensor, "n looks"] | None) -> bool:
-        """Add what explains most of what is left, of some looks or of all; False when nothing does."""
+    def _search(
+        self, known: Explanation, efforts: Sequence[Effort], among: Bool[Tensor, "n looks"] | None
+    ) -> Effort | None:
+        """Add what explains most of what is left, of some looks or of all, by the first effort that finds anything."""
         painted, covered = known.painted(), known.covered()
         there = different(known.pictures, painted, noise(known.pictures, known.grounds))
         unsure = there | (covered < 0.5)
         weights = torch.where(unsure, 1.0, 0.25)
-        which, boxes, looks = self._candidates(known.pictures, painted, weights, there, ~unsure, effort, among)
-        if not len(which):
-            return False
-        pixels = self.looks.pixels(looks)
-        front = Place(known.pictures, painted, painted, torch.ones_like(covered), weights)[which]
-        behind = Place(known.pictures, painted, known.grounds, 1 - covered, weights)[which]
-        tries: list[tuple[Tensor, ...]] = []
-        for place in (front, behind) if any(known.things) else (front,):
-            nearly, _ = fit(pixels, boxes, place.halved(), 2)
-            at, layer = fit(pixels, nearly, place, 2)
-            tries.append((*gains(place, layer), at, layer))
-        return _add(known, which, looks, tries, effort.share)
+        ranked = self._ranked(known.pictures, painted, weights, there, ~unsure, among)
+        front = Place(known.pictures, painted, painted, torch.ones_like(covered), weights)
+        behind = Place(known.pictures, painted, known.grounds, 1 - covered, weights)
+        for effort in efforts:
+            which, boxes, looks = ranked.thinned(effort)
+            if not len(which):
+                continue
+            pixels = self.looks.pixels(looks)
+            tries: list[tuple[Tensor, ...]] = []
+            for places in (front, behind) if any(known.things) else (front,):
+                place = places[which]
+                nearly, _ = fit(pixels, boxes, place.halved(), 2)
+                at, layer = fit(pixels, nearly, place, 2)
+                tries.append((*gains(place, layer), at, layer))
+            if _add(known, which, looks, tries, effort.share):
+                return effort
+        return None
 
-    def _candidates(
+    def _ranked(
         self,
         pictures: Tensor,
         painted: Tensor,
         weights: Tensor,
         there: Tensor,
         hidden: Tensor,
-        effort: Effort,
         among: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> Ranked:
+        """The likeliest looks of every window that may hold a thing."""
         kept = promising(there[:, 0].float(), hidden[:, 0].float(), self.windows)
         which, window = kept.nonzero(as_tuple=True)
         windows = Cutter(picture_features(pictures, painted, weights))
-        scores, looks = [], []
+        numbers = None if among is None else among.any(0).nonzero()[:, 0]
+        looks: list[tuple[Tensor, ...]] = []
         for some, boxes in zip(which.split(1024), self.windows[window].split(1024), strict=True):
-            gain, there_is = self._compared(windows, some, boxes)
-            most, look = (gain if among is None else gain * among[some]).topk(effort.looks)
-            scores.append(most * (most / there_is.clamp_min(1e-3)).clamp(0, 1))
-            looks.append(look)
-        if not scores:
-            return which, self.windows[window], which
-        score, look = torch.cat(scores), torch.cat(looks)  # (k, effort.looks)
-        return thinned(which, self.windows[window], score, look, effort)
+            gain, there_is = self._compared(windows, some, boxes, numbers)
+            if among is not None:
+                gain = gain * among[:, numbers][some]
+            looks.append(likeliest(gain, there_is, numbers))
+        return Ranked(which, self.windows[window], *map(torch.cat, zip(*looks, strict=True)))
 
     def _compared(
-        self, windows: Cutter, which: Tensor, boxes: Boxes
+        self, windows: Cutter, which: Tensor, boxes: Boxes, numbers: Int[Tensor, " looks"] | None = None
     ) -> tuple[Float[Tensor, "k looks"], Float[Tensor, "k 1"]]:
         """How much squared error, in pixels, each look would take away in each window; and how much there is."""
         cells = windows(which, boxes, CELLS).flatten(1)
         area = (boxes[:, 2:] * self.size / CELLS).square()
         there = (cells[:, : 3 * CELLS**2] / 2).square().sum(1, keepdim=True)
-        return (cells @ self.looks.basis) @ self.looks.features.T * area, there * area
+        features = self.looks.features
+        if numbers is not None:  # more of them than asked for: the product of a few is rounded otherwise
+            features = features[numbers.repeat(-(-ROUNDED_ALIKE // len(numbers)))]
+        gain = (cells @ self.looks.basis) @ features.T * area
+        return gain if numbers is None else gain[:, : len(numbers)], there * area
 
     # --- fitting again --------------------------------------------------------------------------------------------
 

@@ -55,7 +55,8 @@ def layers(pixels: Float[Tensor, "k 4 a a"], boxes: Boxes, size: int) -> Float[T
     x, y, side = (boxes * size).T
     across = coverage(x, side, size, pixels.shape[-1])
     down = coverage(y, side, size, pixels.shape[-2])
-    return (down[:, None] @ pixels) @ across.mT[:, None]
+    rows = (down[:, None] @ pixels).flatten(1, 2)  # of all four channels one below the other
+    return (rows @ across.mT).unflatten(1, (pixels.shape[1], size))
 
 
 def cost(error: Float[Tensor, "k 3 s s"], weights: Float[Tensor, "k 1 s s"]) -> Float[Tensor, " k"]:
