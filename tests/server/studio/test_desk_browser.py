@@ -81,6 +81,18 @@ def make(tab, engine, words):
     return request
 
 
+def test_a_picture_is_opened_from_this_machine_and_again_for_a_fresh_start(tab, home):
+    tab.goto("/edit")
+    expect(tab.locator(".easel")).to_be_visible(timeout=PATIENCE)
+    for _ in range(2):
+        expect(tab.get_by_role("img", name="The picture to be changed")).to_be_hidden(timeout=PATIENCE)
+        with tab.expect_file_chooser() as asked:
+            tab.get_by_role("button", name="Open a picture").click()
+        asked.value.set_files(home / "photos" / "0.png")
+        expect(tab.get_by_role("img", name="The picture to be changed")).to_be_visible(timeout=PATIENCE)
+        tab.get_by_role("button", name="An empty sheet").click()
+
+
 def test_a_stroke_of_the_mouse_is_the_mask_and_erasing_takes_from_it(tab, engine, made):
     tab.goto(made)
     tab.get_by_role("radio", name="A part of it").check()
