@@ -98,12 +98,16 @@ def test_importing_and_helping_do_not_load_torch(code):
 
 @pytest.mark.parametrize("command", [["-c", "import sfumato"], ["-m", "sfumato", "--help"]])
 def test_the_front_door_opens_quickly(command):
-    import time
+    import resource
 
-    def seconds():
-        began = time.perf_counter()
+    def used():
+        told = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return told.ru_utime + told.ru_stime
+
+    def seconds():  # of the processor, which others may have meanwhile
+        began = used()
         subprocess.run([sys.executable, *command], check=True, capture_output=True)
-        return time.perf_counter() - began
+        return used() - began
 
     assert min(seconds() for _ in range(5)) < 0.3
 

@@ -42,6 +42,9 @@ def test_the_tests_that_ci_runs_are_those_of_the_readme():
         assert command in ci
 
 
-def test_the_picture_of_the_readme_is_there():
-    for name in re.findall(r"!\[.*?\]\((.*?)\)", README, re.DOTALL):
-        assert (ROOT / name).is_file()
+def test_every_page_of_the_docs_is_named_by_another_and_no_link_is_dead():
+    pages = {page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
+    for page, text in pages.items():
+        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+        assert page.name == "README.md" or any(page.name in pages[other] for other in pages if other != page), page.name

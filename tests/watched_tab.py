@@ -3,9 +3,12 @@
 from contextlib import contextmanager
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 PATIENCE = 60_000  # milliseconds, for machines that have other things to do
 SEEN = ("serious", "critical")
+
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager

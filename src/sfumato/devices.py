@@ -29,17 +29,22 @@ def named_dtype(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def named_device(name: str) -> torch.device:
+    """A device, be it there or not; "auto" is the GPU where there is one. RecipeError for what is none."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise RecipeError(f"There is no device {name!r}; try auto, cpu, cuda or cuda:1.") from None
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """ "auto" is the GPU where there is one; under torchrun each process takes the one of its local rank.
 
     Raises RecipeError when there is no such device, saying what may be named.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise RecipeError(f"There is no device {name!r}; try auto, cpu, cuda or cuda:1.") from None
+    device = named_device(name)
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise RecipeError("This machine has no CUDA device that PyTorch can use; choose the device cpu.")

@@ -1,8 +1,5 @@
 """Pictures that steer, as people type them."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,12 +42,7 @@ def test_what_is_no_control_is_refused(text):
         control(text)
 
 
-def sfumato(*arguments, cwd):
-    command = [sys.executable, "-m", "sfumato", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
-
-
-def test_a_steered_picture_is_made_and_replayed(tmp_path):
+def test_a_steered_picture_is_made_and_replayed(sfumato, tmp_path):
     theirs = tiny_models.stable(tmp_path)
     theirs.save_pretrained(tmp_path / "model")
     tiny_models.controlnet(theirs.unet).save_pretrained(tmp_path / "edges")
@@ -60,12 +52,12 @@ def test_a_steered_picture_is_made_and_replayed(tmp_path):
     Image.fromarray(noise).save(tmp_path / "edges.png")
     asked = ["generate", "a photo of a cat", "--model", "model", "--steps", 2, "--seed", 1, "--device", "cpu"]
     steered = ["--control", "edges=edges.png:0.8:0-0.5", "--like", "ip/ip.safetensors=edges.png:0.7"]
-    made = sfumato(*asked, *steered, cwd=tmp_path)
+    made = sfumato(*asked, *steered)
     assert made.returncode == 0, made.stderr
-    assert "the same pixels" in sfumato("replay", made.stdout.strip(), cwd=tmp_path).stdout
-    free = sfumato(*asked, cwd=tmp_path)
+    assert "the same pixels" in sfumato("replay", made.stdout.strip()).stdout
+    free = sfumato(*asked)
     first, second = (Image.open(tmp_path / done.stdout.strip()).tobytes() for done in (made, free))
     assert first != second
-    refused = sfumato(*asked, "--control", "edges=none.png", cwd=tmp_path)
+    refused = sfumato(*asked, "--control", "edges=none.png")
     assert refused.returncode == 2
     assert "no picture none.png" in refused.stderr

@@ -1,6 +1,8 @@
 """`sfumato studio` serves the pages to this machine alone, says where, and opens the browser unless told not to."""
 
+import logging
 import threading
+from unittest.mock import ANY
 
 import pytest
 from nicegui import Client
@@ -20,6 +22,7 @@ def started(monkeypatch, tmp_path):
         ready(f"http://{settings.host}:{settings.port}")
 
     monkeypatch.setattr("sfumato.server.listening.listen", listen)
+    monkeypatch.setattr("sfumato.server.logs.log_to", lambda *where: told.update(log=where))
     monkeypatch.setattr("webbrowser.open", lambda address: (told.update(opened=address), gone.set()))
 
     def run(*options):
@@ -39,6 +42,7 @@ def test_the_studio_opens_in_the_browser_of_this_machine(started):
     assert "The studio is at http://127.0.0.1:7871/" in made.stdout
     assert told["opened"] == "http://127.0.0.1:7871/"
     assert told["settings"].is_loopback
+    assert told["log"] == (ANY, logging.WARNING)
     assert told["app"].state.serving.engine.models.names() == ["digits"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
+import warnings
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +46,7 @@ def studio(
     from sfumato.server.engine import Engine
     from sfumato.server.limits import Limits
     from sfumato.server.listening import listen
+    from sfumato.server.logs import log_to
     from sfumato.server.models import Models
     from sfumato.server.settings import Settings
     from sfumato.server.store import Store
@@ -51,6 +54,9 @@ def studio(
     settings = Settings(store, port=port, data=tuple(data or ()), training=training)
     models = Models(named_models(model or [USUAL_MODEL]), device)
     told = marks(False, watermark, watermark_key, sign, key)
+    log_to(sys.stderr, logging.WARNING)
+    # NiceGUI asks everything that there is whether it is the server, and torch has names that warn when they are asked
+    warnings.filterwarnings("ignore", "`torch.distributed.reduce_op`", FutureWarning)
     with Store(settings.store, told) as kept:
         engine = Engine(models, kept, Limits())
         app = create_app(engine, settings)

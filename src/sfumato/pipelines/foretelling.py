@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sfumato.devices import usual_dtype
+from sfumato.devices import named_device, usual_dtype
 from sfumato.pipelines import model as models
 from sfumato.pipelines.memory.estimate import Estimate
 from sfumato.pipelines.memory.offloading import require_offload
@@ -32,8 +32,9 @@ def foretold(
     Raises:
         CheckpointError: the folder holds no whole model.
         PromptError: a setting that is not valid, or a model whose way needs more than shapes.
+        RecipeError: there is no such device.
     """
-    where = torch.device(device)
+    where = named_device(device)
     require_offload(offload, where)
     on_paper = models.load(model, "meta", dtype or usual_dtype(where))
     pipeline = Pipeline(on_paper, pictures_a_pass=1 if where.type == "cpu" else None, offload=offload)

@@ -63,11 +63,11 @@ def _frames(error: BaseException) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
-def log_to(stream: TextIO) -> None:
-    """Send what the server and uvicorn say to a stream, as lines of JSON."""
+def log_to(stream: TextIO, least: int = logging.INFO) -> None:
+    """Send what the server and uvicorn say to a stream, as lines of JSON; `least` is the level from which on."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Lines())
     for name in (NAME, "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
+        logger.setLevel(least)

@@ -63,6 +63,32 @@ def test_enter_makes_as_the_button_does(stroll, engine):
     stroll(walk)
 
 
+def test_what_is_asked_for_twice_before_it_is_heard_is_made_once(stroll, engine, monkeypatch):
+    asked, go, requests = threading.Event(), threading.Event(), engine.models.made.requests
+
+    def slowly(*words, **settings):
+        if words[0] == "a red cat":
+            asked.set()
+            go.wait(60)
+        return requests(*words, **settings)
+
+    monkeypatch.setattr(engine.models.made, "requests", slowly, raising=False)
+
+    async def walk(person):
+        await person.open("/")
+        person.find(kind=ui.textarea).type("a red cat").trigger("keydown.enter")
+        try:
+            await asyncio.to_thread(asked.wait, 60)
+            person.find(kind=ui.textarea).trigger("keydown.enter")
+            await asyncio.sleep(0.1)
+        finally:
+            go.set()
+        await person.should_see("Finished.", retries=LONG)
+        assert len(engine.submitted) == 1
+
+    stroll(walk)
+
+
 def test_where_everything_is_private_so_is_what_is_made_here(stroll, engine):
     async def walk(person):
         await person.open("/")
@@ -272,6 +298,51 @@ def test_older_ones_come_when_they_are_asked_for(stroll, engine, monkeypatch):
         a_button(person, "Older ones").click()
         await thumbs(person, 3)
         await person.should_not_see("Older ones")
+
+    stroll(walk)
+
+
+def test_what_is_asked_of_the_history_twice_or_too_late_is_shown_once(stroll, engine, monkeypatch):
+    monkeypatch.setattr("sfumato.server.studio.history.PAGE", 2)
+    for seed in range(5):
+        done(engine, Request("a cat", seed=seed))
+    done(engine, Request("a dog"))
+    jobs, go = engine.store.jobs, threading.Event()
+    asked = []
+
+    def slowly(**query):
+        found = jobs(**query)
+        if query["before"] or query["search"] == "a":
+            asked.append(query)
+            go.wait(60)
+        return found
+
+    monkeypatch.setattr(engine.store, "jobs", slowly)
+
+    async def until(count):
+        while len(asked) < count:
+            await asyncio.sleep(0.01)
+
+    async def walk(person):
+        try:
+            await person.open("/")
+            await thumbs(person, 2)
+            a_button(person, "Older ones").click()
+            a_button(person, "Older ones").click()
+            await until(2)
+            go.set()
+            shown = await thumbs(person, 4)
+            assert len({next(iter(thumb)).props["src"] for thumb in shown}) == 4
+            go.clear()
+            fill(person, "Search the words of everything made so far", "a")
+            await until(3)
+            fill(person, "Search the words of everything made so far", "dog")
+            await thumbs(person, 1)
+            go.set()
+            await asyncio.sleep(0.1)
+            await thumbs(person, 1)
+        finally:
+            go.set()
 
     stroll(walk)
 

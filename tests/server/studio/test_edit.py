@@ -284,16 +284,16 @@ def test_a_picture_of_too_many_pixels_is_refused_as_everywhere(stroll):
     stroll(walk)
 
 
-@pytest.mark.parametrize("rubbish", [None, 7, "x" * 3_000_000, {"left": "0"}, [], json.loads("1e400")])
-def test_rubbish_from_the_browser_changes_nothing(stroll, engine, rubbish):
+def test_rubbish_from_the_browser_changes_nothing(stroll, engine):
     async def walk(person):
         await person.open("/edit")
         await person.should_see(kind=Easel, retries=LONG)
-        for event in ("painted", "drawn", "changed", "removed", "chosen"):
-            person.find(kind=Easel).trigger(event, rubbish)
-        person.find(kind=Easel).trigger("changed", {"number": rubbish, "box": rubbish})
-        person.find(kind=Easel).trigger("changed", {"number": 0, "box": rubbish})
-        assert the_easel(person).props["boxes"] == []
+        for rubbish in (None, 7, "x" * 3_000_000, {"left": "0"}, [], json.loads("1e400")):
+            for event in ("painted", "drawn", "changed", "removed", "chosen"):
+                person.find(kind=Easel).trigger(event, rubbish)
+            person.find(kind=Easel).trigger("changed", {"number": rubbish, "box": rubbish})
+            person.find(kind=Easel).trigger("changed", {"number": 0, "box": rubbish})
+            assert the_easel(person).props["boxes"] == [], rubbish
 
     stroll(walk)
 

@@ -6,6 +6,7 @@ from nicegui import ui
 from light_studio import done
 from sfumato.pipelines.request import Request
 from sfumato.server.keys import Keys
+from sfumato.server.studio.attach import _secret
 from sfumato.server.studio.studio import Studio
 
 LONG = 100
@@ -61,3 +62,13 @@ def test_a_wrong_key_is_told_and_a_right_one_opens(stroll, engine, monkeypatch):
         assert (await client.get(f"/_studio/pictures/{theirs.id}/0")).status_code == 404
 
     stroll(walk, keys=KEYS)
+
+
+def test_cookies_are_signed_with_a_secret_also_where_a_full_disk_left_an_empty_one(tmp_path):
+    (tmp_path / "secret").touch(mode=0o600)
+    secret = _secret(tmp_path)
+    assert len(secret) >= 32
+    assert _secret(tmp_path) == secret
+    (tmp_path / "secret").unlink()
+    assert _secret(tmp_path) not in ("", secret)
+    assert (tmp_path / "secret").stat().st_mode & 0o077 == 0

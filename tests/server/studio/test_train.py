@@ -7,8 +7,10 @@ import pytest
 from nicegui import ui
 from PIL import Image
 
+from sfumato.errors import TrainingError
 from sfumato.server.studio.train import URL
 from sfumato.server.studio.training.closer import FINDINGS, PAGE, folder_of
+from sfumato.server.studio.training.trainings import Training
 from sfumato.training import recipe as recipes
 
 LONG = 150  # tries, a tenth of a second each
@@ -156,6 +158,29 @@ def test_a_training_is_watched_with_its_curves_and_samples(stroll, run):
         assert answer.headers["content-type"] == "image/png"
         for path in ("mine/clip/samples-00000021.png", "mine/../recipe.json", "../mine/clip/x.png", "other/clip/a.png"):
             assert (await person.http_client.get(f"{URL}/samples/{path}")).status_code == 404
+
+    stroll(walk)
+
+
+def test_why_a_training_does_not_go_on_stays_to_be_read(stroll, run, monkeypatch):
+    def refused(training):
+        raise TrainingError("There is no room.")
+
+    looked = []
+    said = Training.said.fget
+    monkeypatch.setattr("sfumato.server.studio.training.run_panel.EVERY", 0.05)
+    monkeypatch.setattr(Training, "said", property(lambda training: looked.append(1) or said(training)))
+    monkeypatch.setattr(Training, "go_on", refused)
+
+    async def walk(person):
+        await person.open("/train?model=mine")
+        await person.should_see("It stands still", retries=LONG)
+        a_button(person, "Go on").click()
+        await person.should_see("There is no room.", retries=LONG)
+        before = len(looked)
+        while len(looked) < before + 4:
+            await asyncio.sleep(0.05)
+        await person.should_see("There is no room.")
 
     stroll(walk)
 

@@ -11,6 +11,7 @@ from nicegui import app as pages
 from nicegui import ui
 from nicegui.storage import Storage
 
+from sfumato.server.files import writing
 from sfumato.server.keys import Keys
 from sfumato.server.studio import create, edit, entrance, pictures, train, tray, xray
 from sfumato.server.studio.layout import STATIC, STATIC_URL
@@ -72,7 +73,10 @@ def furnish(studio: Studio) -> None:
 def _secret(folder: Path) -> str:
     """What cookies are signed with; kept, so that a browser is known again after a restart."""
     file = folder / "secret"
-    if not file.exists():
+    with writing(file):
         file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(32))
-    return file.read_text()
+        told = file.read_text()
+        if not told:  # also where the disk was full
+            told = secrets.token_urlsafe(32)
+            file.write_text(told)
+    return told

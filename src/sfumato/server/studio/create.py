@@ -94,7 +94,9 @@ class Create:
     async def _submit(
         self, ask: Callable[[], list[tuple[Request, int]]], again: Callable[[], Awaitable[None]], model: str = ""
     ) -> None:
-        """Hand requests to the engine and show what becomes of them."""
+        """Hand requests to the engine, once, and show what becomes of them."""
+        if self._form.is_asking:
+            return
         send = partial(self._studio.submit, self._owner, model or self._model)
         with self._form.asking():
             jobs, trouble = await asyncio.to_thread(lambda: send(ask()))

@@ -138,7 +138,9 @@ class Edit:
         before: Callable[[], str],
         size: tuple[int, int],
     ) -> None:
-        """Hand requests to the engine, and show what becomes of them, beside what they were made from."""
+        """Hand requests to the engine, once, and show what becomes of them, beside what they were made from."""
+        if self._form.is_asking:
+            return
 
         def submit() -> tuple[list[Job], str, str]:
             return *self._studio.submit(self._owner, model, ask()), before()

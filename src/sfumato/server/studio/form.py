@@ -85,6 +85,11 @@ class Form:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def is_asking(self) -> bool:
+        """Whether a request is being handed over; keys and other buttons ask too."""
+        return not self.button.enabled
+
+    @property
     def words(self) -> str:
         """The prompt as it stands."""
         return (self.prompt.value or "").strip()
@@ -137,7 +142,7 @@ class Form:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """While a request is handed over: it is not sent twice, and what is wrong with it is told beside the words."""
+        """While a request is handed over: the button waits, and what is wrong with it is told beside the words."""
         self.complain()
         self.button.disable()
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from nicegui import ui
 
+from sfumato.server.job import Job
 from sfumato.server.studio.controls import button, words
 from sfumato.server.studio.pictures import Picture, picture_of
 from sfumato.server.studio.studio import Studio
@@ -22,7 +23,7 @@ class History(ui.element):
         self.classes("history").props('aria-label="Everything made so far"')
         self._studio, self._owner, self._opened = studio, owner, opened
         self._before: float | None = None
-        self._ended = True
+        self._asked = 0
         with self:
             with ui.element("div").classes("row between"):
                 words("h2", "Made so far")
@@ -37,9 +38,8 @@ class History(ui.element):
 
     async def refresh(self) -> None:
         """Begin again with the newest."""
-        self._before = None
-        pictures = await asyncio.to_thread(self._page)
-        if self.is_deleted:
+        pictures = await self._found(None)
+        if pictures is None:
             return
         self._grid.clear()
         self._add(pictures)
@@ -50,18 +50,25 @@ class History(ui.element):
             self._told.set_text("Nothing with these words." if search else "What you make is kept here.")
 
     async def _more(self) -> None:
-        self._add(await asyncio.to_thread(self._page))
+        self._add(await self._found(self._before) or [])
 
-    def _page(self) -> list[Picture]:
-        """The pictures of the next page of jobs."""
-        search = self._search.value or ""
-        jobs = self._studio.store.jobs(owner=self._owner, search=search, before=self._before, limit=PAGE)
-        self._ended = len(jobs) < PAGE
+    async def _found(self, before: float | None) -> list[Picture] | None:
+        """The pictures of the next page of jobs; None where something else was asked for meanwhile."""
+        self._asked += 1
+        mine = self._asked
+        jobs, pictures = await asyncio.to_thread(self._page, self._search.value or "", before)
+        if mine != self._asked or self.is_deleted:
+            return None
         if jobs:
             self._before = jobs[-1].created
+        self._older.set_visibility(len(jobs) == PAGE)
+        return pictures
+
+    def _page(self, search: str, before: float | None) -> tuple[list[Job], list[Picture]]:
+        jobs = self._studio.store.jobs(owner=self._owner, search=search, before=before, limit=PAGE)
         kept = ((job, number) for job in jobs for number in self._studio.store.kept(job.id))
         pictures = (picture_of(self._studio, self._owner, job, number) for job, number in kept)
-        return [picture for picture in pictures if picture]
+        return jobs, [picture for picture in pictures if picture]
 
     def _add(self, pictures: list[Picture]) -> None:
         with self._grid:
@@ -71,4 +78,3 @@ class History(ui.element):
                     image.props["src"], image.props["alt"] = picture.small_url, picture.prompt
                 thumb.on("click", lambda _, picture=picture: self._opened(picture))
                 thumb.props["title"] = picture.prompt[:200]
-        self._older.set_visibility(not self._ended)

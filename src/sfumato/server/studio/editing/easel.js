@@ -60,10 +60,11 @@ export default {
     told: String, // the mask in words
     boxes: Array,
     chosen: Number,
+    heard: Number, // how many of the changes that were told here the boxes hold
   },
 
   data() {
-    return { drag: null, draft: null, brushAt: null };
+    return { drag: null, draft: null, brushAt: null, changes: 0, changed: [] };
   },
 
   mounted() {
@@ -90,8 +91,12 @@ export default {
         height: `${(100 * this.size[1]) / height}%`,
       };
     },
+    // the boxes as they are, or as they were made here until Python has heard of it, which may be after the next key
+    now() {
+      return this.heard < this.changes ? this.changed : this.boxes || [];
+    },
     shown() {
-      return (this.boxes || []).map((box, number) =>
+      return this.now.map((box, number) =>
         this.draft && this.drag.number === number ? { ...box, ...this.draft } : box,
       );
     },
@@ -178,13 +183,14 @@ export default {
     dragged(here) {
       const { first, number, corner } = this.drag;
       if (number === null) return between(first, here);
-      const box = this.boxes[number];
+      const box = this.now[number];
       if (corner) return between([box.left, box.top], here);
       return shifted(box, here[0] - first[0], here[1] - first[1]);
     },
 
     put(number, box) {
-      Object.assign(this.boxes[number], box); // until Python has answered, which may be after the next key
+      this.changed = this.now.map((each, at) => (at === number ? { ...each, ...box } : each));
+      this.changes += 1;
       this.$emit("changed", { number, box });
     },
 
@@ -197,7 +203,7 @@ export default {
     press(event, number) {
       const arrow = ARROWS[event.key];
       if (arrow) {
-        const box = this.boxes[number];
+        const box = this.now[number];
         const [across, down] = arrow.map((way) => way * STEP);
         const larger = { ...box, right: box.right + across, bottom: box.bottom + down };
         this.put(number, event.shiftKey ? larger : shifted(box, across, down));

@@ -52,12 +52,13 @@ class Easel(ui.element, component="easel.js"):
             "mask": mask.address if mask.share else "",
             "boxes": [],
             "chosen": -1,
+            "heard": 0,
         }
         self.props.update(told)
         self.tell(mask)
         self.on("painted", lambda event: painted(event.args))
         self.on("drawn", lambda event: drawn(event.args))
-        self.on("changed", lambda event: changed(*_pair(event.args)))
+        self.on("changed", lambda event: self._hear(changed, event.args))
         self.on("removed", lambda event: removed(event.args))
         self.on("chosen", lambda event: chosen(event.args))
 
@@ -87,6 +88,10 @@ class Easel(ui.element, component="easel.js"):
     def tell(self, mask: Mask) -> None:
         """Say the mask in words."""
         self._set("told", f"{mask.share:.0%} of the picture is to be painted anew")
+
+    def _hear(self, changed: Callable[[Any, Any], Any], told: Any) -> None:
+        changed(*_pair(told))
+        self._set("heard", self.props["heard"] + 1)
 
     def _set(self, name: str, value: Any) -> None:
         self.props[name] = value

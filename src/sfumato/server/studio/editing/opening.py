@@ -39,10 +39,11 @@ class Opening(ui.element):
         with self:
             upload = ui.upload(on_upload=self._uploaded, auto_upload=True, max_file_size=LARGEST_FILE)
             upload.on("rejected", lambda: complain(f"That file is larger than {LARGEST_FILE >> 20} MB."))
+            upload.on("finish", js_handler=f"() => runMethod({upload.id}, 'reset', [])")  # or a second time is refused
             upload.props("accept=image/*").classes("not-shown")
             with ui.element("div").classes("row"):
                 press = button("Open a picture", lambda: None)
-                press.on("click", js_handler=f"() => getElement({upload.id}).pickFiles()")
+                press.on("click", js_handler=f"() => runMethod({upload.id}, 'pickFiles', [])")
                 button("From what was made", self._offer)
                 button("An empty sheet", lambda: self._lay(None))
             self._offered = ui.element("div").classes("grid").props("data-arrows role=group")

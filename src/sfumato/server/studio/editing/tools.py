@@ -241,7 +241,7 @@ class Tools(ui.element):
             self._complain("Choose a box first.")
 
     def _show_boxes(self, *, anew: bool = True, focus: bool = False) -> None:
-        """Show the boxes on the easel and, unless only their places changed, in the list."""
+        """Show the boxes on the easel and in the list, whose fields are made anew unless only their places changed."""
         assert self._easel
         boxes = self._sheet.boxes
         self._easel.place(boxes, self._chosen)
@@ -252,14 +252,15 @@ class Tools(ui.element):
         if anew:
             self._list.clear()
             with self._list:
-                fields = [self._item(place, box) for place, box in enumerate(boxes)]
-            if focus and fields:
-                fields[-1].run_method("focus")
+                self._fields = [self._item(place, box) for place, box in enumerate(boxes)]
+            if focus and self._fields:
+                self._fields[-1].run_method("focus")
+        for place, field in enumerate(self._fields):
+            field.props["aria-label"] = f"What is to be in box {place + 1}, {boxes[place].place}"
 
     def _item(self, place: int, box: Box) -> ui.input:
         with ui.element("li").classes("row"):
             made = ui.input(value=box.words, placeholder="what is to be in it").props("outlined dense")
-            made.props["aria-label"] = f"What is to be in box {place + 1}, {box.place}"
             made.on_value_change(lambda event: self._say(place, event.value))
             made.on("focus", lambda: self.chosen(place))
             button("Remove", lambda: self.removed(place), "quiet", f"Remove box {place + 1}")

@@ -45,6 +45,7 @@ class RunPanel(ui.element):
         self._training, self._sample, self._use = training, sample, use
         self._watch = Watch(training.run)
         self._stages: dict[str, StagePanel] = {}
+        self._refused = ""  # why it did not go on
         with self:
             heading(training.name)
             self._told = ui.label().props("role=status")
@@ -66,7 +67,7 @@ class RunPanel(ui.element):
         if self.is_deleted:
             return
         self._told.set_text(STATES[state])
-        self._error.set_text(error)
+        self._error.set_text(error or self._refused)
         self._said.set_text(said)
         self._stop.set_visibility(state == "running")
         self._go_on.set_visibility(state in ("stopped", "failed") and self._training.asked is not None)
@@ -90,9 +91,9 @@ class RunPanel(ui.element):
     async def _ask_to_go_on(self) -> None:
         try:
             await asyncio.to_thread(self._training.go_on)
+            self._refused = ""
         except SfumatoError as error:
-            self._error.set_text(str(error))
-            return
+            self._refused = str(error)
         await self.refresh()
 
     def _ask_to_use(self) -> None:
