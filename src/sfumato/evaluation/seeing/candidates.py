@@ -54,21 +54,16 @@ def _smooth_error(pictures: Tensor, painted: Tensor) -> Float[Tensor, "n 1 s s"]
 
 
 def likeliest(
-    gain: Float[Tensor, "k looks"], there: Float[Tensor, "k 1"], numbers: Int[Tensor, " looks"] | None
-) -> tuple[Float[Tensor, "k n"], Int[Tensor, "k m"], Int[Tensor, "k n"]]:
-    """How well the likeliest looks of some windows explain them, and which those are for each effort; see `Ranked`.
+    gain: Float[Tensor, "k looks"], there: Float[Tensor, "k 1"]
+) -> tuple[Float[Tensor, "k n"], Int[Tensor, "k n"]]:
+    """How well the likeliest looks explain some windows, the best first, and which those are.
 
     Args:
         gain: How much squared error each look would take away in each window.
         there: How much there is.
-        numbers: Of the looks; None for all of them in their order.
     """
-    most, many = gain.topk(min(LONG.looks, gain.shape[1]))
-    few = many[:, : SHORT.looks].clone()
-    open_ = (most[:, : SHORT.looks + 1].diff(dim=1) == 0).any(1)  # which of equal ones are among the few
-    few[open_] = gain[open_].topk(few.shape[1]).indices
-    score = most * (most / there.clamp_min(1e-3)).clamp(0, 1)
-    return (score, few, many) if numbers is None else (score, numbers[few], numbers[many])
+    most, look = gain.topk(min(LONG.looks, gain.shape[1]))
+    return most * (most / there.clamp_min(1e-3)).clamp(0, 1), look
 
 
 @dataclass(frozen=True)
@@ -79,15 +74,13 @@ class Ranked:
         which: The number of each window's picture.
         boxes: The windows.
         score: How well the likeliest looks explain each window, the best first.
-        few: Their numbers, for a short effort.
-        many: The same for a long one.
+        look: Their numbers.
     """
 
     which: Int[Tensor, " k"]
     boxes: Boxes
     score: Float[Tensor, "k n"]
-    few: Int[Tensor, "k m"]
-    many: Int[Tensor, "k n"]
+    look: Int[Tensor, "k n"]
 
     def thinned(self, effort: Effort) -> tuple[Int[Tensor, " c"], Boxes, Int[Tensor, " c"]]:
         """The likeliest candidates of each picture, at most `effort.alike` of them at about the same place.
@@ -95,8 +88,8 @@ class Ranked:
         Returns:
             The candidates' pictures, boxes and looks.
         """
-        look = self.few if effort is SHORT else self.many
-        flat, looks, each = self.score[:, : look.shape[1]].flatten(), look.flatten(), look.shape[1]
+        score, look = self.score[:, : effort.looks], self.look[:, : effort.looks]
+        flat, looks, each = score.flatten(), look.flatten(), look.shape[1]
         pictures = self.which.repeat_interleave(each)
         chosen = []
         for picture in self.which.unique():

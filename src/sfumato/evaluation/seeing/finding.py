@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sfumato.data.scenes.sprites import Pack
@@ -46,7 +46,6 @@ SURE = 0.9  # share of what a thing changes that is right, from which on it is n
 AS_WELL = 1.25  # times the error of the best look: about as well
 ALIKE = 0.003  # squared error a pixel that is no difference
 LEFT = 0.02  # of a picture is nothing that is known: it is looked at again
-ROUNDED_ALIKE = 16  # looks from which on a product with some is rounded as that with all
 
 
 class Eye:
@@ -168,27 +167,24 @@ class Eye:
         kept = promising(there[:, 0].float(), hidden[:, 0].float(), self.windows)
         which, window = kept.nonzero(as_tuple=True)
         windows = Cutter(picture_features(pictures, painted, weights))
-        numbers = None if among is None else among.any(0).nonzero()[:, 0]
+        numbers = torch.arange(len(self.looks)) if among is None else among.any(0).nonzero()[:, 0]
+        features = self.looks.features[numbers]
         looks: list[tuple[Tensor, ...]] = []
         for some, boxes in zip(which.split(1024), self.windows[window].split(1024), strict=True):
-            gain, there_is = self._compared(windows, some, boxes, numbers)
-            if among is not None:
-                gain = gain * among[:, numbers][some]
-            looks.append(likeliest(gain, there_is, numbers))
+            gain, there_is = self._compared(windows, some, boxes, features)
+            score, look = likeliest(gain if among is None else gain * among[:, numbers][some], there_is)
+            looks.append((score, numbers[look]))
         return Ranked(which, self.windows[window], *map(torch.cat, zip(*looks, strict=True)))
 
     def _compared(
-        self, windows: Cutter, which: Tensor, boxes: Boxes, numbers: Int[Tensor, " looks"] | None = None
+        self, windows: Cutter, which: Tensor, boxes: Boxes, features: Float[Tensor, "looks f"]
     ) -> tuple[Float[Tensor, "k looks"], Float[Tensor, "k 1"]]:
         """How much squared error, in pixels, each look would take away in each window; and how much there is."""
         cells = windows(which, boxes, CELLS).flatten(1)
         area = (boxes[:, 2:] * self.size / CELLS).square()
         there = (cells[:, : 3 * CELLS**2] / 2).square().sum(1, keepdim=True)
-        features = self.looks.features
-        if numbers is not None:  # more of them than asked for: the product of a few is rounded otherwise
-            features = features[numbers.repeat(-(-ROUNDED_ALIKE // len(numbers)))]
         gain = (cells @ self.looks.basis) @ features.T * area
-        return gain if numbers is None else gain[:, : len(numbers)], there * area
+        return gain, there * area
 
     # --- fitting again --------------------------------------------------------------------------------------------
 
@@ -215,7 +211,7 @@ class Eye:
         share = gains(place, torch.stack([known.things[i][j].layer for i, j in each]))[1].tolist()
         windows = Cutter(picture_features(place.picture, place.canvas, place.through))
         every = torch.arange(len(each), device=self.device)
-        likely = self._compared(windows, every, boxes)[0].topk(READ).indices.tolist()
+        likely = self._compared(windows, every, boxes, self.looks.features)[0].topk(READ).indices.tolist()
         readings = {}
         for k, (i, j) in enumerate(each):
             if doubtful and share[k] > SURE:
