@@ -192,6 +192,11 @@ class Request:
         }
         return replace(self, **idle)
 
+    def in_few_steps(self, most: int) -> Request:
+        """The same in so many steps at most, with its controls in all of them."""
+        steps, control = min(self.num_inference_steps, most), [replace(one, start=0.0, end=1.0) for one in self.control]
+        return replace(self, num_inference_steps=steps, spacing="trailing", times=None, control=tuple(control))
+
     @property
     def reading(self) -> Reading:
         """How its texts are read."""

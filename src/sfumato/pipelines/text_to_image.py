@@ -286,8 +286,7 @@ class Pipeline:
         """What requests will take in memory, told without making them; on another device, if one is named."""
         here = self.model.device
         paper = self if here.type == "meta" else Pipeline(without_memory(self.model), self.pictures_a_pass)
-        steps = min(requests[0].num_inference_steps, ENOUGH_STEPS)
-        few = [replace(one, num_inference_steps=steps, spacing="trailing", times=None) for one in requests]
+        few = [one.in_few_steps(ENOUGH_STEPS) for one in requests]
         return estimate(paper.model, lambda: paper.paintings(paper.batch(few)), device or here, self.offload)
 
     def _require_room(self, batch: Batch, requests: Sequence[Request]) -> None:
