@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,12 @@ def test_a_saved_picture_gives_its_recipe_back_whatever_its_format(tmp_path, nam
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_name_that_is_no_text_stands_in_the_recipe_as_it_is(format):
+    recipe = {**RECIPE, "model": os.fsdecode("/models/café".encode("latin-1"))}
+    assert verify(written(PICTURE, recipe, format)).recipe == recipe
+
+
 @pytest.mark.parametrize(
     "recipe", [{"request": {"picture": {"path": "cat.png", "sha256": "0" * 64}}}, {"restored": {"picture": "cat.png"}}]
 )
@@ -92,8 +99,9 @@ def test_what_was_made_private_once_stays_as_it_is():
     assert without_words(once) == once
 
 
-def test_a_recipe_that_a_jpeg_cannot_hold_is_left_out_and_the_mark_stays():
-    content = written(PICTURE, {"request": {"prompt": "a" * 70_000}}, "jpeg")
+@pytest.mark.parametrize("prompt", ["a" * 70_000, "&" * 20_000, "a dog's " + '"' * 20_000])
+def test_a_recipe_that_a_jpeg_cannot_hold_is_left_out_and_the_mark_stays(prompt):
+    content = written(PICTURE, {"request": {"prompt": prompt}}, "jpeg")
     told = verify(content)
     assert told.recipe is None
     assert told.exit_code == 0

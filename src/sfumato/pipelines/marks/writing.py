@@ -23,7 +23,7 @@ FORMATS = ("png", "jpeg", "webp")
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 QUALITY = 95  # of JPEG and WebP, where nothing else is asked for
 SOFTWARE = f"sfumato {__version__}"
-MOST_IN_JPEG = 60_000  # characters of a recipe; a segment holds 65,502 bytes of XMP
+MOST_IN_JPEG = 65_502  # bytes of XMP that a segment holds
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def written(
 
     Args:
         picture: of any mode that the format takes, else it becomes RGB.
-        recipe: as JSON values. A JPEG, whose metadata are short, goes without one above 60,000 characters.
+        recipe: as JSON values. A JPEG, whose metadata are short, goes without one of more than some 60,000 characters.
         format: a name in `FORMATS`.
         marks: what else it says of itself.
         quality: 1 to 100, of JPEG and WebP.
@@ -92,7 +92,8 @@ def chunks_of(recipe: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text("Software", SOFTWARE)
     chunks.add_itxt("XML:com.adobe.xmp", packet(source_of(recipe), SOFTWARE).decode())
-    chunks.add_itxt(KEY, json.dumps(recipe, ensure_ascii=False))
+    text = json.dumps(recipe, ensure_ascii=False)
+    chunks.add_itxt(KEY, text.encode(errors="backslashreplace").decode())  # as JSON writes the bytes of odd file names
     return chunks
 
 
@@ -101,11 +102,10 @@ def _encoded(picture: Image.Image, recipe: Mapping[str, Any], format: str, quali
     if format == "png":
         picture.save(file, format="PNG", pnginfo=chunks_of(recipe))
         return file.getvalue()
-    text = json.dumps(recipe)
-    kept = None if format == "jpeg" and len(text) > MOST_IN_JPEG else text
+    told = packet(source, SOFTWARE, json.dumps(recipe))
+    if format == "jpeg" and len(told) > MOST_IN_JPEG:
+        told = packet(source, SOFTWARE)
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = SOFTWARE
-    picture.convert("RGB").save(
-        file, format=format.upper(), quality=quality, exif=exif, xmp=packet(source, SOFTWARE, kept)
-    )
+    picture.convert("RGB").save(file, format=format.upper(), quality=quality, exif=exif, xmp=told)
     return file.getvalue()
