@@ -12,6 +12,8 @@ from PIL import ExifTags, Image
 
 from sfumato import __version__
 from sfumato.errors import PromptError
+from sfumato.pipelines.digests import fingerprint
+from sfumato.pipelines.finding import find
 from sfumato.pipelines.keepsake import read_recipe, save_picture
 from sfumato.pipelines.marks.recipes import without_words
 from sfumato.pipelines.marks.sources import COMPOSITE, TRAINED, VOCABULARY
@@ -64,8 +66,11 @@ def test_a_file_name_that_is_no_text_stands_in_the_recipe_as_it_is(format):
     assert verify(written(PICTURE, recipe, format)).recipe == recipe
 
 
+CAT = {"picture": {"path": "cat.png", "sha256": "0" * 64}}
+
+
 @pytest.mark.parametrize(
-    "recipe", [{"request": {"picture": {"path": "cat.png", "sha256": "0" * 64}}}, {"restored": {"picture": "cat.png"}}]
+    "recipe", [{"request": CAT}, {"strip": [CAT, CAT]}, {"restored": {"picture": "cat.png"}}, {"upscaled": CAT}]
 )
 @pytest.mark.parametrize("marks", [Marks(), Marks(private=True)])
 def test_a_picture_made_from_a_given_one_is_a_composite(recipe, marks):
@@ -92,6 +97,14 @@ def test_a_private_picture_holds_no_word_of_its_request(format):
     assert told.recipe["request"]["seed"] == 3
     assert told.exit_code == 0
     assert "private" in replayable(told.recipe)
+
+
+@pytest.mark.parametrize("asked", [{"request": {"prompt": "7"}}, {"strip": [{"prompt": "7"}]}, {"upscaled": CAT}])
+def test_all_that_can_be_made_again_is_said_to_be(asked):
+    recipe = {"model": "digits", "model_fingerprint": fingerprint(find("digits"))}
+    assert replayable({**recipe, **asked}) == ""
+    assert "another picture" in replayable({**recipe, **asked, "model_fingerprint": "0" * 16})
+    assert "does not tell" in replayable(recipe)
 
 
 def test_what_was_made_private_once_stays_as_it_is():

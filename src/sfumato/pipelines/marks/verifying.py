@@ -77,9 +77,9 @@ def replayable(recipe: Mapping[str, Any], model: str | None = None) -> str:
         return "it was made in private: its words were kept out"
     if "grid_of" in recipe or "preview" in recipe or "restored" in recipe:
         return "it is a sheet, a preview or a restored picture"
-    name = model or recipe.get("model")
-    if not isinstance(name, str) or not isinstance(recipe.get("request"), dict):
-        return "its recipe does not tell the model and the request"
+    name, asked = model or recipe.get("model"), {"request": dict, "strip": list, "upscaled": dict}
+    if not isinstance(name, str) or not any(isinstance(recipe.get(key), kind) for key, kind in asked.items()):
+        return "its recipe does not tell the model and what was asked for"
     try:
         require_fingerprint(find(name, given_again(recipe).get("variant"), fetch=False), recipe)
     except (SfumatoError, OSError, ValueError) as error:
