@@ -8,6 +8,7 @@ from PIL import Image
 
 from sfumato.errors import PromptError
 from sfumato.pipelines.keepsake import read_recipe
+from sfumato.pipelines.marks.verifying import verify
 from sfumato.pipelines.replaying import remade
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.strips import save_strip, strip
@@ -128,3 +129,7 @@ def test_a_strip_is_a_sheet_or_moves_and_can_be_made_again(pipeline, tmp_path):
         again, recipe = remade(pipeline, read_recipe(sheet))
         assert np.array_equal(again, row)
     assert json.loads(json.dumps(recipe)) == read_recipe(sheet)
+    for path in (sheet, moving, gif):
+        verdict = verify(path.read_bytes())
+        assert "XMP: digital source type trainedAlgorithmicMedia" in verdict.marks
+        assert verdict.exit_code == 0

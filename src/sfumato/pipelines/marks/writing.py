@@ -17,7 +17,7 @@ from sfumato.pipelines.marks.credentials import Signer, signed
 from sfumato.pipelines.marks.recipes import KEY, without_words
 from sfumato.pipelines.marks.sources import source_of
 from sfumato.pipelines.marks.watermark import PUBLIC, Watermark, watermarked
-from sfumato.pipelines.marks.xmp import packet
+from sfumato.pipelines.marks.xmp import in_gif, packet
 
 FORMATS = ("png", "jpeg", "webp")
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
@@ -95,6 +95,11 @@ def chunks_of(recipe: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
     text = json.dumps(recipe, ensure_ascii=False)
     chunks.add_itxt(KEY, text.encode(errors="backslashreplace").decode())  # as JSON writes the bytes of odd file names
     return chunks
+
+
+def marked_gif(content: bytes, recipe: Mapping[str, Any]) -> bytes:
+    """The file of a GIF that says that a machine made it; it has no room for the recipe."""
+    return in_gif(content, packet(source_of(recipe), SOFTWARE))
 
 
 def _encoded(picture: Image.Image, recipe: Mapping[str, Any], format: str, quality: int) -> bytes:
