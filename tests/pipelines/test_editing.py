@@ -111,6 +111,19 @@ def test_a_wrong_edit_is_refused_by_name(settings, said):
         Request("seven", **settings)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK", "YCbCr", "F", "I"])
+def test_a_picture_from_memory_may_be_of_any_colours(mode):
+    given = Request("seven", picture=Image.new("L", (8, 8), 255).convert(mode), strength=0.5).picture
+    assert given.open().getpixel((4, 4)) == (255, 255, 255)
+    assert Request.from_dict(Request("seven", picture=given, strength=0.5).to_dict()).picture == given
+
+
+@pytest.mark.parametrize("picture", [Image.new("HSV", (8, 8)), Image.new("RGB", (0, 8))], ids=["colours", "size"])
+def test_a_picture_from_memory_that_cannot_be_a_file_is_refused(picture):
+    with pytest.raises(PromptError, match="The picture given cannot be used"):
+        Request("seven", picture=picture, strength=0.5)
+
+
 def test_an_extension_to_a_size_that_the_model_does_not_make_is_refused(pipeline):
     with pytest.raises(PromptError, match=r"width of what is extended 69 is not a multiple of 8 pixels.*try 72"):
         pipeline("seven", picture=photo(), extend=(5, 0, 0, 0))
