@@ -79,6 +79,12 @@ def test_a_wrong_variation_is_refused(settings, said):
         Request(SEVEN, **settings)
 
 
+def test_a_setting_that_there_is_not_is_refused(pipeline):
+    for varied in (Request(SEVEN), Image.new("RGB", (8, 8))):
+        with pytest.raises(PromptError, match=r"no such setting.*'flavour'"):
+            variations(pipeline, varied, 1, 0.4, flavour=3)
+
+
 def test_an_amount_of_nothing_is_refused(pipeline):
     with pytest.raises(PromptError, match="nothing to vary"):
         variations(pipeline, Image.new("RGB", (8, 8)), 1, 0.0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -171,7 +171,7 @@ class Pipeline:
         """The checked requests of a call."""
         if not isinstance(count, int) or count < 1:
             raise PromptError(f"count is a whole number from 1, not {count!r}.")
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts = list(prompt) if isinstance(prompt, Iterable) and not isinstance(prompt, str) else [prompt]
         if not prompts:
             raise PromptError("At least one prompt is needed.")
         settings = {name: value for name, value in settings.items() if name not in USUAL or value is not None}

@@ -42,7 +42,7 @@ def variations(
             pictures whose recipe is not to be followed.
 
     Raises:
-        PromptError: it is no picture; a recipe alone is that of another model.
+        PromptError: it is no picture; a recipe alone is that of another model; a setting is not valid.
     """
     require_number("amount", amount, 0, 1)
     if not amount:
@@ -50,7 +50,11 @@ def variations(
     adapter, seed = settings.pop("adapter", None), secrets.randbits(32) if seed is None else seed
     request = None if adapter else request_of(varied, pipeline.fingerprint)
     if request is not None:
-        request = replace(request.without_idle(pipeline.way.takes), **settings, variation=amount, variation_seed=seed)
+        settings |= {"variation": amount, "variation_seed": seed}
+        try:
+            request = replace(request.without_idle(pipeline.way.takes), **settings)
+        except TypeError as error:
+            raise PromptError(f"There is no such setting: {error}") from error
         return [request.following(number) for number in range(count)]
     if isinstance(varied, Request | Mapping):
         raise PromptError("The recipe is of a picture that another model made; give the picture itself.")
