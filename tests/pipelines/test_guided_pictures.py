@@ -177,6 +177,14 @@ def test_a_model_without_an_image_encoder_says_so(pipeline, tmp_path):
         list(poorer.run([Request(ONE, guidance="clip", **QUICK)]))
 
 
+@pytest.mark.parametrize("beside", [{"negative_prompt": "one AND two :5000"}, {"mix": [("one AND two :5000", 0.5)]}])
+def test_and_is_a_word_in_the_texts_beside_the_prompt(pipeline, beside):
+    with pytest.warns(PromptWarning, match='"and", "5000"'):
+        assert pipeline(SEVEN, seed=1, **QUICK, **beside).pictures
+    with pytest.raises(PromptError, match="weights lie between"):
+        pipeline("one AND two :5000", seed=1, **QUICK)
+
+
 def test_unknown_words_of_every_text_are_named(pipeline):
     with pytest.warns(PromptWarning, match="giraffe"):
         pipeline(ONE, seed=0, num_inference_steps=1, negative_prompt="a giraffe")

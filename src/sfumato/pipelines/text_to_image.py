@@ -261,7 +261,7 @@ class Pipeline:
         """Generate a batch of requests that differ in prompt and seed at most; `watch` looks on."""
         batch = replace(self.batch(requests), watch=watch)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
-            for message in unheard(self.model, text, batch.plan.reading):
+            for message in unheard(self.model, text, batch.plan.reading, beside=text not in batch.prompts):
                 warnings.warn(PromptWarning(message), stacklevel=2)
         self._require_room(batch, requests)
         try:
