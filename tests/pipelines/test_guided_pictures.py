@@ -18,6 +18,7 @@ from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.request import GUIDANCE, MIXTURES, Request
 from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
 from sfumato.pipelines.ways.way import Batch
+from sfumato.pipelines.weighting import Reading
 
 ONE, SEVEN = "a handwritten one", "a handwritten seven"
 QUICK = {"num_inference_steps": 3, "upsampler_steps": 0}
@@ -167,6 +168,27 @@ def test_guidance_by_clip_makes_pictures_more_like_their_prompt(pipeline):
 
     assert (how_alike(4.0) > how_alike(1.0)).all()
     assert (how_alike(-4.0) < how_alike(1.0)).all()
+
+
+def test_clip_hears_the_words_of_a_prompt_and_no_syntax(pipeline):
+    settings = {"seed": 1, "guidance": "clip", "guidance_scale": 5.0, **QUICK}
+    plain, weighed = (pixels(pipeline(text, **settings).pictures[0]) for text in (SEVEN, "a handwritten (seven:1.0)"))
+    assert np.array_equal(plain, weighed)
+    text = {"diffusers": "a handwritten (seven:1.0)", "sfumato": "a handwritten \\(seven:1.0\\)"}
+    literal = [pixels(pipeline(text[name], prompt_syntax=name, **settings).pictures[0]) for name in text]
+    assert np.array_equal(*literal)
+    assert not np.array_equal(plain, literal[0])
+
+
+def test_clip_hears_what_a_prompt_says_at_a_step_and_each_of_its_branches(pipeline):
+    latents = torch.randn(1, pipeline.way.channels, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    def alike(text, **reading):
+        return likeness(pipeline.model, [text], pipeline.way.decode, reading=Reading(**reading))(latents).item()
+
+    changing = [alike("[one:seven:0.5]", profile="a1111", step=step, steps=4) for step in (0, 3)]
+    assert changing == [alike("one"), alike("seven")]
+    assert alike("one AND seven :0.5") == pytest.approx(alike("one") + 0.5 * alike("seven"), rel=1e-5)
 
 
 def test_a_model_without_an_image_encoder_says_so(pipeline, tmp_path):
