@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import PromptError
-from sfumato.pipelines.keepsake import read_recipe
+from sfumato.pipelines.keepsake import read_recipe, save_picture
 from sfumato.pipelines.marks.verifying import verify
+from sfumato.pipelines.marks.writing import Marks
 from sfumato.pipelines.replaying import remade
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.strips import save_strip, strip
@@ -63,6 +64,16 @@ def test_any_other_picture_is_painted_over_by_the_amount(pipeline):
     assert (request.strength, request.prompt, request.variation) == (0.4, SEVEN, 0)
     with pytest.raises(PromptError, match="another model"):
         variations(pipeline, {"model_fingerprint": "0" * 16, "request": {"prompt": "x"}}, 1, 0.4)
+
+
+def test_a_picture_that_does_not_tell_its_words_or_had_a_lora_is_painted_over(pipeline, tmp_path):
+    made, private, styled = pipeline(SEVEN, seed=1, **QUICK), tmp_path / "private.png", tmp_path / "styled.png"
+    made.save([private], Marks(private=True))
+    lora = {"file": "style.safetensors", "sha256": "0" * 64, "weight": 1.0}
+    save_picture(made.pictures[0], styled, {**made.recipes[0], "additions": {"loras": [lora]}})
+    for path in (private, styled):
+        (request,) = variations(pipeline, path, 1, 0.4, 4)
+        assert (request.strength, request.picture.path) == (0.4, str(path))
 
 
 @pytest.mark.parametrize(

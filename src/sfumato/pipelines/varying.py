@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sfumato.errors import PromptError
+from sfumato.errors import CheckpointError, PromptError
 from sfumato.pipelines.given import Given
 from sfumato.pipelines.hints import require_number
 from sfumato.pipelines.keepsake import read_recipe
+from sfumato.pipelines.loading import require_additions
+from sfumato.pipelines.marks.recipes import PRIVATE
 from sfumato.pipelines.request import Request
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def variations(
     if not amount:
         raise PromptError("With an amount of 0 there is nothing to vary.")
     adapter, seed = settings.pop("adapter", None), secrets.randbits(32) if seed is None else seed
-    request = None if adapter else request_of(varied, pipeline.fingerprint)
+    request = None if adapter else request_of(varied, pipeline)
     if request is not None:
         settings |= {"variation": amount, "variation_seed": seed}
         try:
@@ -67,13 +69,19 @@ def variations(
     return pipeline.requests(settings.pop("prompt", ""), count, seed, **given, **settings)
 
 
-def request_of(varied: Varied, fingerprint: str) -> Request | None:
-    """How a picture was made, where it says so, by the model with this fingerprint; else None."""
+def request_of(varied: Varied, pipeline: Pipeline) -> Request | None:
+    """How a picture was made, where it says so, by this model with what is beside it; else None."""
     if isinstance(varied, Request):
         return varied
     recipe = varied if isinstance(varied, Mapping) else _recipe(varied)
-    finished = "request" in recipe and not {"grid_of", "preview"} & set(recipe)
-    return Request.from_dict(recipe["request"]) if finished and recipe.get("model_fingerprint") == fingerprint else None
+    told = "request" in recipe and not {"grid_of", "preview", PRIVATE} & set(recipe)
+    if not told or recipe.get("model_fingerprint") != pipeline.fingerprint:
+        return None
+    try:
+        require_additions(pipeline.model, recipe)
+    except CheckpointError:  # with another LoRA the same noise makes another picture
+        return None
+    return Request.from_dict(recipe["request"])
 
 
 def _recipe(varied: str | Path | Image.Image) -> Mapping[str, Any]:
