@@ -111,6 +111,13 @@ def test_a_wrong_edit_is_refused_by_name(settings, said):
         Request("seven", **settings)
 
 
+def test_a_picture_of_which_nothing_would_be_seen_is_refused(pipeline):
+    with pytest.raises(PromptError, match="picture does nothing without a strength, a mask or extend"):
+        pipeline("seven", picture=photo(), **QUICK)
+    of_noise, old = pipeline("seven", seed=1, **QUICK), Request("seven", seed=1, picture=photo(), **QUICK)
+    assert pipeline.made([old]).pictures[0].tobytes() == of_noise.pictures[0].tobytes()  # as recipes have it
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK", "YCbCr", "F", "I"])
 def test_a_picture_from_memory_may_be_of_any_colours(mode):
     given = Request("seven", picture=Image.new("L", (8, 8), 255).convert(mode), strength=0.5).picture

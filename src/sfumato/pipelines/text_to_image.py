@@ -27,6 +27,7 @@ from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
 from sfumato.networks.upsampler import patch_of
+from sfumato.pipelines.beginning import require_use_of_picture
 from sfumato.pipelines.canvas import laid_over, size_of_canvas
 from sfumato.pipelines.hints import require_identified
 from sfumato.pipelines.keepsake import save_picture
@@ -184,6 +185,7 @@ class Pipeline:
         except TypeError as error:
             raise PromptError(f"There is no such setting: {error}") from error
         first.require(self.way.takes, self.model.name)
+        require_use_of_picture(self.model, first)
         first = self._settled(first)
         return [replace(first, prompt=one).following(number) for one in prompts for number in range(count)]
 
