@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from sfumato.diffusion.mixing import spherical
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.solvers import euler
 from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.networks.unet import UNet
+from sfumato.pipelines.condition import Condition, mixed, together
 from sfumato.pipelines.denoising import asked_for, prompted
 from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.request import GUIDANCE, MIXTURES, Request
@@ -111,6 +113,16 @@ def test_all_branches_of_a_mixture_share_a_pass_and_paths_cost_nothing(pipeline,
     assert passes_of(pipeline, monkeypatch, mix=mix, mix_how="spherical") == [2, 2, 2]
 
 
+@pytest.mark.parametrize("tokens", [5, 16, 77])
+def test_mixed_words_are_the_same_to_the_bit_beside_a_longer_prompt(tokens):
+    words = torch.randn(2, 1, tokens, 32, generator=torch.Generator().manual_seed(0))
+    longer = Condition(torch.randn(1, 2 * tokens, 32))
+    [alone] = mixed([Condition(each) for each in words], spherical, [0.6, 0.4]).states
+    batch = mixed([together([Condition(each), longer]) for each in words], spherical, [0.6, 0.4])
+    assert torch.equal(batch.states[0, :tokens], alone)
+    assert batch.mask[0].tolist() == [True] * tokens + [False] * tokens
+
+
 def test_branches_are_the_weighted_sum_of_single_prompts_and_the_ends_are_the_prompts(pipeline):
     model, levels = pipeline.model, timetable(pipeline.model.diffusion.process, 4)
     noisy = torch.randn(2, 4, 8, 8)
@@ -123,8 +135,8 @@ def test_branches_are_the_weighted_sum_of_single_prompts_and_the_ends_are_the_pr
 
     with torch.inference_mode():
         one, seven = denoised(ONE), denoised(SEVEN)
-        mixed = denoised(ONE, mix=((SEVEN, 0.3),), mix_how="branches")
-        assert torch.allclose(mixed, 0.7 * one + 0.3 * seven, atol=1e-5)
+        branches = denoised(ONE, mix=((SEVEN, 0.3),), mix_how="branches")
+        assert torch.allclose(branches, 0.7 * one + 0.3 * seven, atol=1e-5)
         for how in MIXTURES:
             assert torch.allclose(denoised(ONE, mix=((SEVEN, 0.0),), mix_how=how), one, atol=1e-4)
             assert torch.allclose(denoised(ONE, mix=((SEVEN, 1.0),), mix_how=how), seven, atol=1e-4)
