@@ -320,6 +320,21 @@ def test_offloading_changes_no_bit_and_copies_each_weight_once_a_use(how):
     offloading.release()
 
 
+def test_when_pictures_are_there_every_weight_is_home(folders):
+    pipeline = Pipeline.load(folders("stable"), "cpu")
+
+    def places():
+        return {id(p) for part in pipeline.model.parts.values() for p in part.parameters()}
+
+    home = places()
+    pipeline._offloading = Offloading(pipeline.model.parts, torch.device("cpu"), "parts")
+    for step in pipeline.iterate("a cat", seed=0, num_inference_steps=1, width=32, height=32):
+        step.pictures()
+        assert step.stage == "done" or places() != home
+    assert step.pictures()
+    assert places() == home
+
+
 def test_blocks_take_less_room_than_parts_and_nothing_is_left_out():
     for part in networks().values():
         trunk, blocks = units(part, "blocks")

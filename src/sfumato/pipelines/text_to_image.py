@@ -269,7 +269,7 @@ class Pipeline:
         try:
             for painting in self.paintings(batch):
                 yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
-            yield Step("done", painting.step, painting.steps, partial(_images, painting))
+            yield Step("done", painting.step, painting.steps, partial(_images, painting, self._offloading))
         finally:
             if self._offloading:
                 self._offloading.release()
@@ -383,9 +383,13 @@ class Pipeline:
         return side // upsampling
 
 
-def _images(painting: Painting) -> list[Image.Image]:
-    with torch.inference_mode():
-        return [to_image(picture) for picture in painting.pictures()]
+def _images(painting: Painting, offloading: Offloading | None = None) -> list[Image.Image]:
+    try:
+        with torch.inference_mode():
+            return [to_image(picture) for picture in painting.pictures()]
+    finally:
+        if offloading:  # finished pictures may be asked for when all weights are home again
+            offloading.release()
 
 
 def load(
