@@ -125,6 +125,14 @@ def test_a_picture_from_memory_may_be_of_any_colours(mode):
     assert Request.from_dict(Request("seven", picture=given, strength=0.5).to_dict()).picture == given
 
 
+@pytest.mark.parametrize("name", ["cat\0.png", "cat\ud800.png"])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    with pytest.raises(PromptError, match="There is no picture"):
+        Request("seven", picture=name, strength=0.5)
+    with pytest.raises(PromptError, match="There is no picture"):
+        Request("seven", picture={"path": name, "sha256": "0" * 64}, strength=0.5).picture.open()
+
+
 @pytest.mark.parametrize("picture", [Image.new("HSV", (8, 8)), Image.new("RGB", (0, 8))], ids=["colours", "size"])
 def test_a_picture_from_memory_that_cannot_be_a_file_is_refused(picture):
     with pytest.raises(PromptError, match="The picture given cannot be used"):

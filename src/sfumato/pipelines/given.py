@@ -121,5 +121,9 @@ def read(path: Path) -> bytes:
         if path.stat().st_size > LARGEST_FILE:
             raise PromptError(f"{path} is larger than {LARGEST_FILE >> 20} MB; it was not read.")
         return path.read_bytes()
+    except PromptError:
+        raise
     except OSError as error:
         raise PromptError(f"There is no picture {path}: {error.strerror}.") from None
+    except ValueError as error:  # a name that no file can have
+        raise PromptError(f"There is no picture {str(path)!r:.100}: {error}.") from None
