@@ -34,6 +34,12 @@ def test_severity_zero_is_the_picture_itself(degrade, zero, pictures):
     assert torch.equal(degrade(pictures, zero), pictures)
 
 
+def test_of_many_sizes_few_are_remembered():
+    for side in range(4, 44):
+        d.blur(torch.zeros(1, 3, side, side), torch.tensor(0.5))
+    assert d.cosines.cache_info().currsize <= 8
+
+
 @each
 def test_at_severity_one_a_single_colour_is_left(degrade, pictures):
     lost = degrade(pictures, torch.ones(3))

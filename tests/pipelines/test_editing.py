@@ -111,6 +111,34 @@ def test_a_wrong_edit_is_refused_by_name(settings, said):
         Request("seven", **settings)
 
 
+def test_a_picture_of_which_nothing_would_be_seen_is_refused(pipeline):
+    with pytest.raises(PromptError, match="picture does nothing without a strength, a mask or extend"):
+        pipeline("seven", picture=photo(), **QUICK)
+    of_noise, old = pipeline("seven", seed=1, **QUICK), Request("seven", seed=1, picture=photo(), **QUICK)
+    assert pipeline.made([old]).pictures[0].tobytes() == of_noise.pictures[0].tobytes()  # as recipes have it
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK", "YCbCr", "F", "I"])
+def test_a_picture_from_memory_may_be_of_any_colours(mode):
+    given = Request("seven", picture=Image.new("L", (8, 8), 255).convert(mode), strength=0.5).picture
+    assert given.open().getpixel((4, 4)) == (255, 255, 255)
+    assert Request.from_dict(Request("seven", picture=given, strength=0.5).to_dict()).picture == given
+
+
+@pytest.mark.parametrize("name", ["cat\0.png", "cat\ud800.png"])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    with pytest.raises(PromptError, match="There is no picture"):
+        Request("seven", picture=name, strength=0.5)
+    with pytest.raises(PromptError, match="There is no picture"):
+        Request("seven", picture={"path": name, "sha256": "0" * 64}, strength=0.5).picture.open()
+
+
+@pytest.mark.parametrize("picture", [Image.new("HSV", (8, 8)), Image.new("RGB", (0, 8))], ids=["colours", "size"])
+def test_a_picture_from_memory_that_cannot_be_a_file_is_refused(picture):
+    with pytest.raises(PromptError, match="The picture given cannot be used"):
+        Request("seven", picture=picture, strength=0.5)
+
+
 def test_an_extension_to_a_size_that_the_model_does_not_make_is_refused(pipeline):
     with pytest.raises(PromptError, match=r"width of what is extended 69 is not a multiple of 8 pixels.*try 72"):
         pipeline("seven", picture=photo(), extend=(5, 0, 0, 0))

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 import torch
 
+from sfumato.diffusion.mixing import spherical
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.diffusion.sampling import last, sample
 from sfumato.diffusion.solvers import euler
 from sfumato.diffusion.times import timetable
 from sfumato.errors import PromptError
 from sfumato.networks.unet import UNet
+from sfumato.pipelines.condition import Condition, mixed, together
 from sfumato.pipelines.denoising import asked_for, prompted
 from sfumato.pipelines.likeness import likeness
 from sfumato.pipelines.request import GUIDANCE, MIXTURES, Request
 from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
 from sfumato.pipelines.ways.way import Batch
+from sfumato.pipelines.weighting import Reading
 
 ONE, SEVEN = "a handwritten one", "a handwritten seven"
 QUICK = {"num_inference_steps": 3, "upsampler_steps": 0}
@@ -110,6 +113,16 @@ def test_all_branches_of_a_mixture_share_a_pass_and_paths_cost_nothing(pipeline,
     assert passes_of(pipeline, monkeypatch, mix=mix, mix_how="spherical") == [2, 2, 2]
 
 
+@pytest.mark.parametrize("tokens", [5, 16, 77])
+def test_mixed_words_are_the_same_to_the_bit_beside_a_longer_prompt(tokens):
+    words = torch.randn(2, 1, tokens, 32, generator=torch.Generator().manual_seed(0))
+    longer = Condition(torch.randn(1, 2 * tokens, 32))
+    [alone] = mixed([Condition(each) for each in words], spherical, [0.6, 0.4]).states
+    batch = mixed([together([Condition(each), longer]) for each in words], spherical, [0.6, 0.4])
+    assert torch.equal(batch.states[0, :tokens], alone)
+    assert batch.mask[0].tolist() == [True] * tokens + [False] * tokens
+
+
 def test_branches_are_the_weighted_sum_of_single_prompts_and_the_ends_are_the_prompts(pipeline):
     model, levels = pipeline.model, timetable(pipeline.model.diffusion.process, 4)
     noisy = torch.randn(2, 4, 8, 8)
@@ -122,8 +135,8 @@ def test_branches_are_the_weighted_sum_of_single_prompts_and_the_ends_are_the_pr
 
     with torch.inference_mode():
         one, seven = denoised(ONE), denoised(SEVEN)
-        mixed = denoised(ONE, mix=((SEVEN, 0.3),), mix_how="branches")
-        assert torch.allclose(mixed, 0.7 * one + 0.3 * seven, atol=1e-5)
+        branches = denoised(ONE, mix=((SEVEN, 0.3),), mix_how="branches")
+        assert torch.allclose(branches, 0.7 * one + 0.3 * seven, atol=1e-5)
         for how in MIXTURES:
             assert torch.allclose(denoised(ONE, mix=((SEVEN, 0.0),), mix_how=how), one, atol=1e-4)
             assert torch.allclose(denoised(ONE, mix=((SEVEN, 1.0),), mix_how=how), seven, atol=1e-4)
@@ -169,12 +182,41 @@ def test_guidance_by_clip_makes_pictures_more_like_their_prompt(pipeline):
     assert (how_alike(-4.0) < how_alike(1.0)).all()
 
 
+def test_clip_hears_the_words_of_a_prompt_and_no_syntax(pipeline):
+    settings = {"seed": 1, "guidance": "clip", "guidance_scale": 5.0, **QUICK}
+    plain, weighed = (pixels(pipeline(text, **settings).pictures[0]) for text in (SEVEN, "a handwritten (seven:1.0)"))
+    assert np.array_equal(plain, weighed)
+    text = {"diffusers": "a handwritten (seven:1.0)", "sfumato": "a handwritten \\(seven:1.0\\)"}
+    literal = [pixels(pipeline(text[name], prompt_syntax=name, **settings).pictures[0]) for name in text]
+    assert np.array_equal(*literal)
+    assert not np.array_equal(plain, literal[0])
+
+
+def test_clip_hears_what_a_prompt_says_at_a_step_and_each_of_its_branches(pipeline):
+    latents = torch.randn(1, pipeline.way.channels, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    def alike(text, **reading):
+        return likeness(pipeline.model, [text], pipeline.way.decode, reading=Reading(**reading))(latents).item()
+
+    changing = [alike("[one:seven:0.5]", profile="a1111", step=step, steps=4) for step in (0, 3)]
+    assert changing == [alike("one"), alike("seven")]
+    assert alike("one AND seven :0.5") == pytest.approx(alike("one") + 0.5 * alike("seven"), rel=1e-5)
+
+
 def test_a_model_without_an_image_encoder_says_so(pipeline, tmp_path):
     from dataclasses import replace
 
     poorer = Pipeline(replace(pipeline.model, folder=tmp_path))
     with pytest.raises(PromptError, match="no image encoder"):
         list(poorer.run([Request(ONE, guidance="clip", **QUICK)]))
+
+
+@pytest.mark.parametrize("beside", [{"negative_prompt": "one AND two :5000"}, {"mix": [("one AND two :5000", 0.5)]}])
+def test_and_is_a_word_in_the_texts_beside_the_prompt(pipeline, beside):
+    with pytest.warns(PromptWarning, match='"and", "5000"'):
+        assert pipeline(SEVEN, seed=1, **QUICK, **beside).pictures
+    with pytest.raises(PromptError, match="weights lie between"):
+        pipeline("one AND two :5000", seed=1, **QUICK)
 
 
 def test_unknown_words_of_every_text_are_named(pipeline):

@@ -3,9 +3,12 @@
 import ctypes
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import diffusers
 import pytest
 import torch
+from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -18,6 +21,7 @@ from sfumato.networks.vae import AutoencoderKL, autoencoder_config
 from sfumato.pipelines import text_to_image
 from sfumato.pipelines.foretelling import foretold
 from sfumato.pipelines.memory import room
+from sfumato.pipelines.memory.estimate import estimate
 from sfumato.pipelines.memory.machines import Machine
 from sfumato.pipelines.memory.offloading import Offloading, staged, units
 from sfumato.pipelines.memory.tracking import Tracking
@@ -107,6 +111,28 @@ def test_a_pipeline_tells_the_same_as_its_folder(folders):
     assert told.working == foretold(folders("stable"), 2, width=32, height=32).working
 
 
+@pytest.mark.parametrize("words", [{"prompt": "a (cat:1.3)"}, {"prompt": "a cat", "negative_prompt": "(blurry)"}])
+def test_weighted_prompts_are_told_as_others(folders, words):
+    pipeline = Pipeline.load(folders("stable"), "cpu")
+    size = {"width": 32, "height": 32}
+    told, plain = (pipeline.estimate(pipeline.requests(seed=0, **asked, **size)) for asked in (words, {"prompt": "a"}))
+    assert told.peak == pytest.approx(plain.peak, rel=0.01)
+
+
+def test_a_control_of_few_steps_is_told_as_if_it_were_there_in_all(folders, tmp_path):
+    unet = diffusers.UNet2DConditionModel.from_pretrained(folders("stable"), subfolder="unet")
+    tiny_models.controlnet(unet).save_pretrained(tmp_path / "edges")
+    pipeline = Pipeline.load(folders("stable"), "cpu")
+    control = {"network": tmp_path / "edges", "picture": Image.new("RGB", (32, 32))}
+
+    def told(**span):
+        controls = [{**control, **span}] if span else []
+        return pipeline.estimate(pipeline.requests("a cat", seed=0, width=32, height=32, control=controls))
+
+    assert told(start=0.1, end=0.3).peak == told(start=0.0, end=1.0).peak > told().peak
+    assert told(start=0.1, end=0.3, guess=True).peak > told().peak
+
+
 def test_blocks_are_counted_from_when_they_are_made_until_they_are_let_go():
     tracking = Tracking({}, Machine(lambda *_: [], float))
     with tracking.running():
@@ -139,11 +165,14 @@ def test_convolutions_and_attention_take_what_the_processor_takes():
     assert tracking.peaks[""] < 10 * long.nbytes  # no map of 10,000 x 10,000
 
 
-def test_a_way_that_needs_numbers_is_refused(folders):
-    told = foretold(folders("stable"), width=32, height=32)
-    assert told.busiest in told.working
+def test_a_size_that_the_model_does_not_make_is_refused(folders):
     with pytest.raises(PromptError, match="width 33 is not a multiple"):
         foretold(folders("stable"), width=33, height=32)
+
+
+def test_a_way_that_needs_numbers_is_refused():
+    with pytest.raises(PromptError, match="the way cold takes cannot be told"):
+        estimate(SimpleNamespace(way="cold"), lambda: pytest.fail("made"), torch.device("cpu"))
 
 
 # --- room -------------------------------------------------------------------------------------------------------------
@@ -289,6 +318,21 @@ def test_offloading_changes_no_bit_and_copies_each_weight_once_a_use(how):
     else:
         assert every * 0.8 < offloading.brought <= every
     offloading.release()
+
+
+def test_when_pictures_are_there_every_weight_is_home(folders):
+    pipeline = Pipeline.load(folders("stable"), "cpu")
+
+    def places():
+        return {id(p) for part in pipeline.model.parts.values() for p in part.parameters()}
+
+    home = places()
+    pipeline._offloading = Offloading(pipeline.model.parts, torch.device("cpu"), "parts")
+    for step in pipeline.iterate("a cat", seed=0, num_inference_steps=1, width=32, height=32):
+        step.pictures()
+        assert step.stage == "done" or places() != home
+    assert step.pictures()
+    assert places() == home
 
 
 def test_blocks_take_less_room_than_parts_and_nothing_is_left_out():

@@ -129,6 +129,8 @@ def test_sizes(pipeline):
         ({"flavour": 3}, "flavour"),
         ({"prompt": "x" * 100_000}, "at most"),
         ({"prompt": []}, "At least one"),
+        ({"prompt": None}, "A prompt is a text"),
+        ({"prompt_syntax": []}, r"no prompt_syntax \[\]; there are sfumato"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(pipeline, settings, said):
@@ -180,6 +182,8 @@ def test_another_model_does_not_pretend_to_make_it_again(pipeline):
         json.dumps({"request": {}}),
         '{"request": 7}',
         '{"request": {"prompt": "7", "solver": []}}',
+        '{"request": {"prompt": "7", "prompt_syntax": {}}}',
+        '{"request": {"prompt": "7"}, "additions": []}',
     ],
 )
 def test_a_damaged_recipe_is_refused(pipeline, tmp_path, text):

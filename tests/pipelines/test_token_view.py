@@ -18,7 +18,16 @@ def model():
 
 @pytest.mark.parametrize("profile", ["sfumato", "diffusers", "a1111", "comfyui"])
 @pytest.mark.parametrize(
-    "prompt", ["a seven", "(a:1.3) Seven, 1.3 (and (three)) (red:1.2) two", "seven " * 30, "", "héllo, \\(wörld\\)!"]
+    "prompt",
+    [
+        "a seven",
+        "(a:1.3) Seven, 1.3 (and (three)) (red:1.2) two",
+        "seven " * 30,
+        "",
+        "héllo, \\(wörld\\)!",
+        "one of 16:9",
+        "(three BREAK four) five",
+    ],
 )
 def test_each_token_stands_where_the_encoder_reads_it(model, prompt, profile):
     reading = Reading(profile)

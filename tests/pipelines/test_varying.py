@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import PromptError
-from sfumato.pipelines.keepsake import read_recipe
+from sfumato.pipelines.keepsake import read_recipe, save_picture
+from sfumato.pipelines.marks.verifying import verify
+from sfumato.pipelines.marks.writing import Marks
 from sfumato.pipelines.replaying import remade
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.strips import save_strip, strip
@@ -64,6 +66,16 @@ def test_any_other_picture_is_painted_over_by_the_amount(pipeline):
         variations(pipeline, {"model_fingerprint": "0" * 16, "request": {"prompt": "x"}}, 1, 0.4)
 
 
+def test_a_picture_that_does_not_tell_its_words_or_had_a_lora_is_painted_over(pipeline, tmp_path):
+    made, private, styled = pipeline(SEVEN, seed=1, **QUICK), tmp_path / "private.png", tmp_path / "styled.png"
+    made.save([private], Marks(private=True))
+    lora = {"file": "style.safetensors", "sha256": "0" * 64, "weight": 1.0}
+    save_picture(made.pictures[0], styled, {**made.recipes[0], "additions": {"loras": [lora]}})
+    for path in (private, styled):
+        (request,) = variations(pipeline, path, 1, 0.4, 4)
+        assert (request.strength, request.picture.path) == (0.4, str(path))
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -76,6 +88,12 @@ def test_any_other_picture_is_painted_over_by_the_amount(pipeline):
 def test_a_wrong_variation_is_refused(settings, said):
     with pytest.raises(PromptError, match=said):
         Request(SEVEN, **settings)
+
+
+def test_a_setting_that_there_is_not_is_refused(pipeline):
+    for varied in (Request(SEVEN), Image.new("RGB", (8, 8))):
+        with pytest.raises(PromptError, match=r"no such setting.*'flavour'"):
+            variations(pipeline, varied, 1, 0.4, flavour=3)
 
 
 def test_an_amount_of_nothing_is_refused(pipeline):
@@ -128,3 +146,7 @@ def test_a_strip_is_a_sheet_or_moves_and_can_be_made_again(pipeline, tmp_path):
         again, recipe = remade(pipeline, read_recipe(sheet))
         assert np.array_equal(again, row)
     assert json.loads(json.dumps(recipe)) == read_recipe(sheet)
+    for path in (sheet, moving, gif):
+        verdict = verify(path.read_bytes())
+        assert "XMP: digital source type trainedAlgorithmicMedia" in verdict.marks
+        assert verdict.exit_code == 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ def blur(clean: Float[Tensor, "b c h w"], severity: Float[Tensor, "*b"]) -> Floa
     return torch.where(std == 0, clean, blurred)
 
 
-@cache
+@lru_cache(8)  # of a side's square each
 def cosines(side: int) -> Float[Tensor, "f s"]:
     """The orthonormal cosine transform, DCT-II: a row per frequency (Ahmed, Natarajan & Rao 1974), in float32."""
     frequency, place = torch.arange(side, dtype=torch.float64)[:, None], torch.arange(side, dtype=torch.float64) + 0.5

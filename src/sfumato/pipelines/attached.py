@@ -126,7 +126,7 @@ class Attached:
         for control in self.controls:
             rows = control.rows(level, toward)
             if bool(rows.any()):
-                more = _some(control, noisy, label, condition, rows.to(noisy.device))
+                more = _some(control, noisy, label, condition, rows)
                 residuals = more if residuals is None else residuals + more
         maps: list[Tensor] = []
         for features in self.features:
@@ -138,14 +138,18 @@ class Attached:
 
 
 def _some(control: Steering, noisy: Tensor, label: Tensor, condition: Condition, rows: Tensor) -> Residuals:
-    """What a ControlNet adds to some rows; nothing to the others, for which it does not look."""
+    """What a ControlNet adds to some rows; nothing to the others, for which it does not look.
+
+    `rows` are on the CPU, since of tensors on paper there are shapes alone.
+    """
     if bool(rows.all()):
         return control.look(noisy, label, condition)
+    places = rows.nonzero()[:, 0].to(noisy.device)
 
     def spread(state: Tensor) -> Tensor:
         whole = state.new_zeros(len(rows), *state.shape[1:])
-        whole[rows] = state
+        whole[places] = state
         return whole
 
-    made = control.look(noisy[rows], label[rows], condition.each(lambda each: each[rows]))
+    made = control.look(noisy[places], label[places], condition.each(lambda each: each[places]))
     return Residuals(tuple(map(spread, made.down)), spread(made.mid))

@@ -40,6 +40,16 @@ def sees(model: Model) -> str:
     return known[more]
 
 
+def require_use_of_picture(model: Model, plan: Request) -> None:
+    """Refuse a picture of which nothing would be seen but its size: PromptError."""
+    looks = model.way in ("latents", "pixels") and sees(model)
+    if plan.picture and not looks and not (plan.strength or plan.mask or plan.extend):
+        raise PromptError(
+            "picture does nothing without a strength, a mask or extend: say how much of it is made anew, such as a "
+            "strength of 0.6."
+        )
+
+
 def pictured(model: Model, plan: Request, width: int, height: int) -> Float[Tensor, "1 c h w"]:
     """The latents of the picture that is given, as the mean of what the autoencoder sees in it."""
     return _encoded(model, canvas_of(plan, width, height).picture[None], plan)

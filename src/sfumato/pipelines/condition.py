@@ -50,8 +50,7 @@ class Condition:
         """Without the tokens at the end that count for none of the samples."""
         if self.mask is None or self.mask.is_meta:  # which tells of shapes alone
             return self
-        counts = self.mask.any(0).nonzero()
-        length = int(counts.max()) + 1 if len(counts) else 1
+        length = _heard(self.mask)
         mask = self.mask[:, :length]
         return replace(self, states=self.states[:, :length], mask=None if bool(mask.all()) else mask)
 
@@ -91,16 +90,33 @@ def mixed(
 ) -> Condition:
     """One condition on the way between several: what is said in words is mixed, all else is that of the first.
 
-    `way` mixes tensors of one sample, so that the result is the same to the bit in any batch.
+    `way` mixes tensors of one sample, without the tokens at the end that count for none of it, so that the result is
+    the same to the bit in any batch: some functions round otherwise in tensors of another length.
     """
 
-    def mix(tensors: list[Tensor]) -> Tensor:
-        return torch.stack([way(list(each), shares) for each in zip(*tensors, strict=True)])
+    def mix(tensors: Tensor, lengths: Sequence[int | None]) -> Tensor:
+        samples = zip(tensors.unbind(1), lengths, strict=True)
+        made = [way(list(each[:, :length]), shares) for each, length in samples]
+        return torch.stack([_lengthened(one, tensors.shape[2]) for one in made])
 
-    joined = together(conditions, torch.stack)
+    joined, all_of_it = together(conditions, torch.stack), [None] * len(conditions[0])
+    mask = None if joined.mask is None else joined.mask.any(0)
+    heard = all_of_it if mask is None or mask.is_meta else [_heard(row[None]) for row in mask]
     return replace(
         conditions[0],
-        states=mix(list(joined.states)),
-        mask=None if joined.mask is None else joined.mask.any(0),
-        pooled=None if joined.pooled is None else mix(list(joined.pooled)),
+        states=mix(joined.states, heard),
+        mask=mask,
+        pooled=None if joined.pooled is None else mix(joined.pooled, all_of_it),
     )
+
+
+def _heard(mask: Bool[Tensor, "b t"]) -> int:
+    """How many tokens there are up to the last that counts for one of the samples, 1 at least."""
+    counts = mask.any(0).nonzero()
+    return int(counts.max()) + 1 if len(counts) else 1
+
+
+def _lengthened(states: Tensor, length: int) -> Tensor:
+    """Filled up with zeros."""
+    more = length - len(states)
+    return F.pad(states, (0, 0, 0, more)) if more else states

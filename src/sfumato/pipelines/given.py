@@ -20,6 +20,8 @@ from sfumato.errors import PromptError
 
 LARGEST_FILE = 256 * 2**20  # bytes
 
+IN_PNG = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # colours that it knows; TIFF knows most of the others
+
 CLIP_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]  # of red, green and blue, in [0, 1]
 CLIP_SPREAD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
@@ -42,9 +44,7 @@ class Given:
         if isinstance(picture, Given):
             return picture
         if isinstance(picture, Image.Image):
-            written = io.BytesIO()
-            picture.save(written, format="PNG")
-            return cls._kept("", written.getvalue())
+            return cls._kept("", _written(picture))
         if isinstance(picture, Mapping):
             path, sha256 = picture.get("path"), picture.get("sha256")
             if not isinstance(path, str) or not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
@@ -103,6 +103,16 @@ class Given:
         return (self.pixels(width, height).mean(0, keepdim=True) >= 0).to(torch.float32)
 
 
+def _written(picture: Image.Image) -> bytes:
+    """A picture from memory as a file; PromptError when it cannot be one."""
+    file = io.BytesIO()
+    try:
+        picture.save(file, format="PNG" if picture.mode in IN_PNG else "TIFF")
+    except Exception as error:  # Pillow reads files late, and raises nearly every kind of exception on broken ones
+        raise PromptError(f"The picture given cannot be used: {error}") from error
+    return file.getvalue()
+
+
 def read(path: Path) -> bytes:
     """A file with a picture, of bounded size; PromptError when it cannot be read."""
     try:
@@ -111,5 +121,9 @@ def read(path: Path) -> bytes:
         if path.stat().st_size > LARGEST_FILE:
             raise PromptError(f"{path} is larger than {LARGEST_FILE >> 20} MB; it was not read.")
         return path.read_bytes()
+    except PromptError:
+        raise
     except OSError as error:
         raise PromptError(f"There is no picture {path}: {error.strerror}.") from None
+    except ValueError as error:  # a name that no file can have
+        raise PromptError(f"There is no picture {str(path)!r:.100}: {error}.") from None

@@ -124,7 +124,7 @@ def _essence(told: Any) -> dict[str, Any]:
             essence["base"] = told["base"]["fingerprint"]
         for what, entry in _entries(told):
             essence.setdefault(what, []).append((entry["sha256"][:16], entry.get("weight", 1.0)))
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise _damaged(error) from error
     return essence
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
+from sfumato.data.prompts import PROFILES
 from sfumato.diffusion.solvers import SOLVERS, Method
 from sfumato.diffusion.times import SPACINGS
 from sfumato.errors import PromptError
@@ -122,6 +123,9 @@ class Request:
         self._whole("seed", 0, LARGEST_SEED)
         self._whole("num_inference_steps", 1, MOST_STEPS)
         self._whole("upsampler_steps", 0, MOST_STEPS)
+        if self.prompt_syntax not in PROFILES:
+            known = ", ".join(PROFILES)
+            raise PromptError(f"There is no prompt_syntax {self.prompt_syntax!r:.100}; there are {known}.")
         self._variation()
         self._mixture()
         object.__setattr__(self, "regions", regions_of(self.regions))
@@ -191,6 +195,11 @@ class Request:
             field.name: field.default for field in fields(self) if field.name not in (*EVERYWHERE, *known)
         }
         return replace(self, **idle)
+
+    def in_few_steps(self, most: int) -> Request:
+        """The same in so many steps at most, with its controls in all of them."""
+        steps, control = min(self.num_inference_steps, most), [replace(one, start=0.0, end=1.0) for one in self.control]
+        return replace(self, num_inference_steps=steps, spacing="trailing", times=None, control=tuple(control))
 
     @property
     def reading(self) -> Reading:

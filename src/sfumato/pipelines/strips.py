@@ -14,7 +14,7 @@ from sfumato.checkpoints.files import write
 from sfumato.data.pictures import grid
 from sfumato.errors import PromptError
 from sfumato.pipelines.keepsake import save_picture
-from sfumato.pipelines.marks.writing import chunks_of
+from sfumato.pipelines.marks.writing import chunks_of, marked_gif
 from sfumato.pipelines.request import MIXTURES, MOST_PROMPTS, VARYING, Request
 
 if TYPE_CHECKING:
@@ -89,18 +89,25 @@ def save_strip(
 ) -> None:
     """Write a strip: in a row as a PNG, or there and back as a moving picture, a GIF or with `moving` a PNG.
 
-    A PNG carries the recipes of its pictures, as "strip". Raises StorageError where the file cannot be written.
+    A PNG carries the recipes of its pictures, as "strip"; a GIF says that a machine made it, and no more. Raises
+    StorageError where the file cannot be written.
     """
-    if path.suffix.lower() == ".gif":
-        how: dict[str, Any] = {"format": "GIF"}
-    elif moving:
-        how = {"format": "PNG", "pnginfo": chunks_of({**told(recipes), "moving": True})}
-    else:
-        save_picture(sheet(pictures), path, told(recipes))
+    recipe, gif = told(recipes), path.suffix.lower() == ".gif"
+    if not gif and not moving:
+        save_picture(sheet(pictures), path, recipe)
         return
+    how: dict[str, Any] = {"format": "GIF"}
+    if not gif:
+        how = {"format": "PNG", "pnginfo": chunks_of({**recipe, "moving": True})}
     first, *others = [*pictures, *pictures[-2:0:-1]]
     how |= {"save_all": True, "append_images": others, "duration": FRAME, "loop": 0}
-    write(path, lambda temporary: first.save(temporary, **how))
+
+    def fill(temporary: Path) -> None:
+        first.save(temporary, **how)
+        if gif:
+            temporary.write_bytes(marked_gif(temporary.read_bytes(), recipe))
+
+    write(path, fill)
 
 
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +27,7 @@ from sfumato.devices import choose_device, named_dtype, usual_dtype
 from sfumato.diffusion.noise import per_sample_noise
 from sfumato.errors import PromptError
 from sfumato.networks.upsampler import patch_of
+from sfumato.pipelines.beginning import require_use_of_picture
 from sfumato.pipelines.canvas import laid_over, size_of_canvas
 from sfumato.pipelines.hints import require_identified
 from sfumato.pipelines.keepsake import save_picture
@@ -171,7 +172,7 @@ class Pipeline:
         """The checked requests of a call."""
         if not isinstance(count, int) or count < 1:
             raise PromptError(f"count is a whole number from 1, not {count!r}.")
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts = list(prompt) if isinstance(prompt, Iterable) and not isinstance(prompt, str) else [prompt]
         if not prompts:
             raise PromptError("At least one prompt is needed.")
         settings = {name: value for name, value in settings.items() if name not in USUAL or value is not None}
@@ -184,6 +185,7 @@ class Pipeline:
         except TypeError as error:
             raise PromptError(f"There is no such setting: {error}") from error
         first.require(self.way.takes, self.model.name)
+        require_use_of_picture(self.model, first)
         first = self._settled(first)
         return [replace(first, prompt=one).following(number) for one in prompts for number in range(count)]
 
@@ -261,13 +263,13 @@ class Pipeline:
         """Generate a batch of requests that differ in prompt and seed at most; `watch` looks on."""
         batch = replace(self.batch(requests), watch=watch)
         for text in dict.fromkeys(text for request in requests for text in request.texts):
-            for message in unheard(self.model, text, batch.plan.reading):
+            for message in unheard(self.model, text, batch.plan.reading, beside=text not in batch.prompts):
                 warnings.warn(PromptWarning(message), stacklevel=2)
         self._require_room(batch, requests)
         try:
             for painting in self.paintings(batch):
                 yield Step(painting.stage, painting.step, painting.steps, partial(_images, painting))
-            yield Step("done", painting.step, painting.steps, partial(_images, painting))
+            yield Step("done", painting.step, painting.steps, partial(_images, painting, self._offloading))
         finally:
             if self._offloading:
                 self._offloading.release()
@@ -286,8 +288,7 @@ class Pipeline:
         """What requests will take in memory, told without making them; on another device, if one is named."""
         here = self.model.device
         paper = self if here.type == "meta" else Pipeline(without_memory(self.model), self.pictures_a_pass)
-        steps = min(requests[0].num_inference_steps, ENOUGH_STEPS)
-        few = [replace(one, num_inference_steps=steps, spacing="trailing", times=None) for one in requests]
+        few = [one.in_few_steps(ENOUGH_STEPS) for one in requests]
         return estimate(paper.model, lambda: paper.paintings(paper.batch(few)), device or here, self.offload)
 
     def _require_room(self, batch: Batch, requests: Sequence[Request]) -> None:
@@ -382,9 +383,13 @@ class Pipeline:
         return side // upsampling
 
 
-def _images(painting: Painting) -> list[Image.Image]:
-    with torch.inference_mode():
-        return [to_image(picture) for picture in painting.pictures()]
+def _images(painting: Painting, offloading: Offloading | None = None) -> list[Image.Image]:
+    try:
+        with torch.inference_mode():
+            return [to_image(picture) for picture in painting.pictures()]
+    finally:
+        if offloading:  # finished pictures may be asked for when all weights are home again
+            offloading.release()
 
 
 def load(

@@ -9,9 +9,12 @@ from sfumato.pipelines.weighting import Reading
 from sfumato.pipelines.words import t5_length
 
 
-def unheard(model: Model, prompt: str, reading: Reading) -> Iterator[str]:
-    """What a person should know of a prompt that the model cannot follow fully: a sentence for each thing."""
-    said = dict.fromkeys(reading.all_branches(prompt))
+def unheard(model: Model, prompt: str, reading: Reading, *, beside: bool = False) -> Iterator[str]:
+    """What a person should know of a prompt that the model cannot follow fully: a sentence for each thing.
+
+    One `beside` the prompts, such as a negative one, has one branch.
+    """
+    said = dict.fromkeys(reading.all_branches(prompt, negative=beside))
     read = [[piece.text for chunk in branch.chunks for piece in chunk] for branch in said]
     if model.tokenizers:
         tokenizer = model.tokenizer

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sfumato.errors import PromptError
+from sfumato.errors import CheckpointError, PromptError
 from sfumato.pipelines.given import Given
 from sfumato.pipelines.hints import require_number
 from sfumato.pipelines.keepsake import read_recipe
+from sfumato.pipelines.loading import require_additions
+from sfumato.pipelines.marks.recipes import PRIVATE
 from sfumato.pipelines.request import Request
 
 if TYPE_CHECKING:
@@ -42,15 +44,19 @@ def variations(
             pictures whose recipe is not to be followed.
 
     Raises:
-        PromptError: it is no picture; a recipe alone is that of another model.
+        PromptError: it is no picture; a recipe alone is that of another model; a setting is not valid.
     """
     require_number("amount", amount, 0, 1)
     if not amount:
         raise PromptError("With an amount of 0 there is nothing to vary.")
     adapter, seed = settings.pop("adapter", None), secrets.randbits(32) if seed is None else seed
-    request = None if adapter else request_of(varied, pipeline.fingerprint)
+    request = None if adapter else request_of(varied, pipeline)
     if request is not None:
-        request = replace(request.without_idle(pipeline.way.takes), **settings, variation=amount, variation_seed=seed)
+        settings |= {"variation": amount, "variation_seed": seed}
+        try:
+            request = replace(request.without_idle(pipeline.way.takes), **settings)
+        except TypeError as error:
+            raise PromptError(f"There is no such setting: {error}") from error
         return [request.following(number) for number in range(count)]
     if isinstance(varied, Request | Mapping):
         raise PromptError("The recipe is of a picture that another model made; give the picture itself.")
@@ -63,13 +69,19 @@ def variations(
     return pipeline.requests(settings.pop("prompt", ""), count, seed, **given, **settings)
 
 
-def request_of(varied: Varied, fingerprint: str) -> Request | None:
-    """How a picture was made, where it says so, by the model with this fingerprint; else None."""
+def request_of(varied: Varied, pipeline: Pipeline) -> Request | None:
+    """How a picture was made, where it says so, by this model with what is beside it; else None."""
     if isinstance(varied, Request):
         return varied
     recipe = varied if isinstance(varied, Mapping) else _recipe(varied)
-    finished = "request" in recipe and not {"grid_of", "preview"} & set(recipe)
-    return Request.from_dict(recipe["request"]) if finished and recipe.get("model_fingerprint") == fingerprint else None
+    told = "request" in recipe and not {"grid_of", "preview", PRIVATE} & set(recipe)
+    if not told or recipe.get("model_fingerprint") != pipeline.fingerprint:
+        return None
+    try:
+        require_additions(pipeline.model, recipe)
+    except CheckpointError:  # with another LoRA the same noise makes another picture
+        return None
+    return Request.from_dict(recipe["request"])
 
 
 def _recipe(varied: str | Path | Image.Image) -> Mapping[str, Any]:

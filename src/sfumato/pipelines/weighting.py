@@ -84,13 +84,14 @@ def weighted(windows: Sequence[Window], frame: Frame, encode: Encode, profile: s
     """
     made = [encode(torch.tensor([window.ids])) for window in windows]
     parts = [states[0] for states, _ in made]
-    if not all(window.plain for window in windows):
+    plain = all(window.plain for window in windows)
+    if not plain:
         nothing = None if profile == "a1111" else encode(torch.tensor([empty(frame).ids]))[0][0]
         for number, window in enumerate(windows):
             if not window.plain:
                 parts[number] = _weighed(parts[number], window.weights, nothing)
     states = torch.cat(parts)
-    if not all(window.plain for window in windows) and not bool(states.isfinite().all()):
+    if not (plain or states.is_meta or bool(states.isfinite().all())):  # on paper there are shapes alone
         raise PromptError("The weights of the prompt make text states that are not finite; take smaller ones.")
     pooled = made[0][1]
     return Encoded(states, None if pooled is None else pooled[0])

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from PIL import ExifTags, Image
 
 from sfumato import __version__
 from sfumato.errors import PromptError
+from sfumato.pipelines.digests import fingerprint
+from sfumato.pipelines.finding import find
 from sfumato.pipelines.keepsake import read_recipe, save_picture
 from sfumato.pipelines.marks.recipes import without_words
 from sfumato.pipelines.marks.sources import COMPOSITE, TRAINED, VOCABULARY
@@ -57,8 +60,17 @@ def test_a_saved_picture_gives_its_recipe_back_whatever_its_format(tmp_path, nam
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_name_that_is_no_text_stands_in_the_recipe_as_it_is(format):
+    recipe = {**RECIPE, "model": os.fsdecode("/models/café".encode("latin-1"))}
+    assert verify(written(PICTURE, recipe, format)).recipe == recipe
+
+
+CAT = {"picture": {"path": "cat.png", "sha256": "0" * 64}}
+
+
 @pytest.mark.parametrize(
-    "recipe", [{"request": {"picture": {"path": "cat.png", "sha256": "0" * 64}}}, {"restored": {"picture": "cat.png"}}]
+    "recipe", [{"request": CAT}, {"strip": [CAT, CAT]}, {"restored": {"picture": "cat.png"}}, {"upscaled": CAT}]
 )
 @pytest.mark.parametrize("marks", [Marks(), Marks(private=True)])
 def test_a_picture_made_from_a_given_one_is_a_composite(recipe, marks):
@@ -87,13 +99,22 @@ def test_a_private_picture_holds_no_word_of_its_request(format):
     assert "private" in replayable(told.recipe)
 
 
+@pytest.mark.parametrize("asked", [{"request": {"prompt": "7"}}, {"strip": [{"prompt": "7"}]}, {"upscaled": CAT}])
+def test_all_that_can_be_made_again_is_said_to_be(asked):
+    recipe = {"model": "digits", "model_fingerprint": fingerprint(find("digits"))}
+    assert replayable({**recipe, **asked}) == ""
+    assert "another picture" in replayable({**recipe, **asked, "model_fingerprint": "0" * 16})
+    assert "does not tell" in replayable(recipe)
+
+
 def test_what_was_made_private_once_stays_as_it_is():
     once = without_words({"request": {"picture": {"path": "x"}, "seed": 1}})
     assert without_words(once) == once
 
 
-def test_a_recipe_that_a_jpeg_cannot_hold_is_left_out_and_the_mark_stays():
-    content = written(PICTURE, {"request": {"prompt": "a" * 70_000}}, "jpeg")
+@pytest.mark.parametrize("prompt", ["a" * 70_000, "&" * 20_000, "a dog's " + '"' * 20_000])
+def test_a_recipe_that_a_jpeg_cannot_hold_is_left_out_and_the_mark_stays(prompt):
+    content = written(PICTURE, {"request": {"prompt": prompt}}, "jpeg")
     told = verify(content)
     assert told.recipe is None
     assert told.exit_code == 0

@@ -19,8 +19,9 @@ KEPT = "digital_source_type"  # in a recipe that no longer tells enough to see i
 
 def source_of(recipe: Mapping[str, Any]) -> str:
     """`COMPOSITE` where the recipe begins with a picture that was given, else `TRAINED`."""
-    request = recipe.get("request")
-    given = isinstance(request, Mapping) and request.get("picture") is not None
+    strip = recipe.get("strip")
+    requests = [recipe.get("request"), *(strip if isinstance(strip, list) else ())]
+    given = any(isinstance(request, Mapping) and request.get("picture") is not None for request in requests)
     return (
         COMPOSITE if given or "restored" in recipe or "upscaled" in recipe or recipe.get(KEPT) == COMPOSITE else TRAINED
     )

@@ -19,6 +19,7 @@ from sfumato.pipelines.marks.recipes import PRIVATE, parsed
 from sfumato.pipelines.marks.sources import GENERATED, term
 from sfumato.pipelines.marks.watermark import PUBLIC, Found, find_watermark
 from sfumato.pipelines.marks.writing import watermark_of
+from sfumato.pipelines.marks.xmp import of_gif
 from sfumato.pipelines.model import require_fingerprint
 
 SHOWN = 100  # characters of a text from a file, in messages
@@ -62,6 +63,8 @@ def verify(content: bytes, key: str = PUBLIC, trusted: str = "") -> Verdict:
         hidden = find_watermark(open_picture(content), key)  # whose pixels are let go before it is opened again
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             opened.load()
+            if opened.format == "GIF" and (told_in_gif := of_gif(content)):
+                opened.info["xmp"] = told_in_gif  # which Pillow passes over
             size, format, metadata = opened.size, str(opened.format).lower(), metadata_of(opened)
     except PictureError as error:
         return Verdict(faults=(f"this is no whole picture: {error}",))
@@ -77,9 +80,9 @@ def replayable(recipe: Mapping[str, Any], model: str | None = None) -> str:
         return "it was made in private: its words were kept out"
     if "grid_of" in recipe or "preview" in recipe or "restored" in recipe:
         return "it is a sheet, a preview or a restored picture"
-    name = model or recipe.get("model")
-    if not isinstance(name, str) or not isinstance(recipe.get("request"), dict):
-        return "its recipe does not tell the model and the request"
+    name, asked = model or recipe.get("model"), {"request": dict, "strip": list, "upscaled": dict}
+    if not isinstance(name, str) or not any(isinstance(recipe.get(key), kind) for key, kind in asked.items()):
+        return "its recipe does not tell the model and what was asked for"
     try:
         require_fingerprint(find(name, given_again(recipe).get("variant"), fetch=False), recipe)
     except (SfumatoError, OSError, ValueError) as error:

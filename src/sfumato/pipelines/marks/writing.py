@@ -17,13 +17,13 @@ from sfumato.pipelines.marks.credentials import Signer, signed
 from sfumato.pipelines.marks.recipes import KEY, without_words
 from sfumato.pipelines.marks.sources import source_of
 from sfumato.pipelines.marks.watermark import PUBLIC, Watermark, watermarked
-from sfumato.pipelines.marks.xmp import packet
+from sfumato.pipelines.marks.xmp import in_gif, packet
 
 FORMATS = ("png", "jpeg", "webp")
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 QUALITY = 95  # of JPEG and WebP, where nothing else is asked for
 SOFTWARE = f"sfumato {__version__}"
-MOST_IN_JPEG = 60_000  # characters of a recipe; a segment holds 65,502 bytes of XMP
+MOST_IN_JPEG = 65_502  # bytes of XMP that a segment holds
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def written(
 
     Args:
         picture: of any mode that the format takes, else it becomes RGB.
-        recipe: as JSON values. A JPEG, whose metadata are short, goes without one above 60,000 characters.
+        recipe: as JSON values. A JPEG, whose metadata are short, goes without one of more than some 60,000 characters.
         format: a name in `FORMATS`.
         marks: what else it says of itself.
         quality: 1 to 100, of JPEG and WebP.
@@ -92,8 +92,14 @@ def chunks_of(recipe: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text("Software", SOFTWARE)
     chunks.add_itxt("XML:com.adobe.xmp", packet(source_of(recipe), SOFTWARE).decode())
-    chunks.add_itxt(KEY, json.dumps(recipe, ensure_ascii=False))
+    text = json.dumps(recipe, ensure_ascii=False)
+    chunks.add_itxt(KEY, text.encode(errors="backslashreplace").decode())  # as JSON writes the bytes of odd file names
     return chunks
+
+
+def marked_gif(content: bytes, recipe: Mapping[str, Any]) -> bytes:
+    """The file of a GIF that says that a machine made it; it has no room for the recipe."""
+    return in_gif(content, packet(source_of(recipe), SOFTWARE))
 
 
 def _encoded(picture: Image.Image, recipe: Mapping[str, Any], format: str, quality: int) -> bytes:
@@ -101,11 +107,10 @@ def _encoded(picture: Image.Image, recipe: Mapping[str, Any], format: str, quali
     if format == "png":
         picture.save(file, format="PNG", pnginfo=chunks_of(recipe))
         return file.getvalue()
-    text = json.dumps(recipe)
-    kept = None if format == "jpeg" and len(text) > MOST_IN_JPEG else text
+    told = packet(source, SOFTWARE, json.dumps(recipe))
+    if format == "jpeg" and len(told) > MOST_IN_JPEG:
+        told = packet(source, SOFTWARE)
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = SOFTWARE
-    picture.convert("RGB").save(
-        file, format=format.upper(), quality=quality, exif=exif, xmp=packet(source, SOFTWARE, kept)
-    )
+    picture.convert("RGB").save(file, format=format.upper(), quality=quality, exif=exif, xmp=told)
     return file.getvalue()

@@ -17,6 +17,9 @@ BASIC = "http://ns.adobe.com/xap/1.0/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 OURS = "urn:sfumato:1.0/"
 
+# around a packet in a GIF (Adobe's XMP specification, part 3, section 1.1.2); the end is where readers of blocks arrive
+GIF_BEGIN, GIF_END = b"!\xff\x0bXMP DataXMP", bytes([1, *range(255, -1, -1), 0])
+
 PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="{rdf}">
@@ -56,6 +59,18 @@ def packet(source: str, tool: str, recipe: str | None = None) -> bytes:
         source=quoteattr(VOCABULARY + source),
         recipe=kept,
     ).encode()
+
+
+def in_gif(content: bytes, told: bytes) -> bytes:
+    """The file of a GIF with a packet before its end."""
+    return content[:-1] + GIF_BEGIN + told + GIF_END + content[-1:]
+
+
+def of_gif(content: bytes) -> bytes | None:
+    """The packet in the file of a GIF, or None."""
+    _, begin, rest = content.partition(GIF_BEGIN)
+    told, end, _ = rest.partition(GIF_END)
+    return told if begin and end else None
 
 
 def read(content: bytes) -> Xmp:

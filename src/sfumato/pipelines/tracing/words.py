@@ -89,11 +89,10 @@ def words_of(model: Model, prompt: str, reading: Reading) -> tuple[Word, ...]:
         read = [_tokens(reader, branch, reading, model) for reader in readers_of(model)]
         for word, piece, place in spoken:
             mine = (token for tokens in read for token in tokens.get(piece, ()) if token.overlaps(place, word.text))
-            start = plain.find(word.text, begin)
-            begin = start + len(word.text) if start >= 0 else begin
-            start = max(start, 0)
-            tokens = tuple(token.token for token in mine)
-            found.append(replace(word, start=start, end=start + len(word.text), tokens=tokens))
+            places = (text.find(word.text, begin) for text in (plain, prompt))  # a sign may be a word
+            start = next((place for place in places if place >= 0), begin)
+            begin = start + len(word.text)
+            found.append(replace(word, start=start, end=begin, tokens=tuple(token.token for token in mine)))
     return tuple(found)
 
 

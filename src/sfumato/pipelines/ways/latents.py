@@ -30,7 +30,7 @@ from sfumato.pipelines.changing import changing
 from sfumato.pipelines.condition import Condition
 from sfumato.pipelines.denoising import asked_for
 from sfumato.pipelines.editing import EDITING
-from sfumato.pipelines.likeness import likeness
+from sfumato.pipelines.likeness import Likeness, likeness
 from sfumato.pipelines.looking import guides_itself
 from sfumato.pipelines.model import Model
 from sfumato.pipelines.request import GUIDED, VARYING, Request
@@ -166,9 +166,8 @@ class Latents:
         if plan.guidance == "pag" and not isinstance(model.unet, UNet):
             raise PromptError(f"The denoiser of {model.name} is no U-Net, which pag needs: take another guidance.")
         decode = partial(self.decode, pictures_a_pass=passes, tiles="never")
-        likely = likeness(model, batch.prompts, decode, plan.mix, passes) if plan.guidance == "clip" else None
 
-        def asked(unet: nn.Module, said: Branches, step: int) -> Denoise:
+        def asked(unet: nn.Module, said: Branches, step: int, likely: Likeness | None) -> Denoise:
             encode = partial(self._said_alone, batch, step)
             denoise = asked_for(
                 unet, model.diffusion, said, encode, plan, levels, likely, passes, attached, around, batch.watch
@@ -180,10 +179,12 @@ class Latents:
         def said_at(step: int) -> Denoise:
             heard = self.encode(batch.prompts, batch, step) if step else branches
             said = [(seen.saying(condition), weight) for condition, weight in heard]
-            if len(model.denoisers) == 1:
-                return asked(model.unet, said, step)
+            reading, clip = replace(batch.plan.reading, step=step), plan.guidance == "clip"
+            likely = likeness(model, batch.prompts, decode, plan.mix, passes, reading) if clip else None
             # the samples of a request stand at one level, so that an expert sees all of them or none
-            steered = [asked(unet, said, step) for unet in model.denoisers]
+            steered = [asked(unet, said, step, likely) for unet in model.denoisers]
+            if len(steered) == 1:
+                return steered[0]
             return experts([partial(_whole, one) for one in steered], model.diffusion.handovers)
 
         attached = self.attachments.attached(plan, batch.width, batch.height, levels)
