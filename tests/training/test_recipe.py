@@ -2,14 +2,24 @@
 
 import pytest
 
+from sfumato.checkpoints.folder import PARTS, kind
 from sfumato.errors import RecipeError
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
+from sfumato.training.stages import parts_of
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_that_comes_with_sfumato_is_valid(name):
     assert recipes.load(name).name == name
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_stage_of_a_recipe_becomes_parts_that_a_model_folder_has(name):
+    recipe = recipes.load(name)
+    parts = [part for stage in recipe.stages for part in parts_of(stage, recipe)]
+    assert len(parts) == len(set(parts)) >= len(recipe.stages)
+    assert {kind(part) for part in parts} <= PARTS.keys()
 
 
 def test_settings_go_over_the_recipe():
