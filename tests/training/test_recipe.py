@@ -35,6 +35,8 @@ def test_settings_go_over_the_recipe():
         ("clip.optimizer=sgd", "clip.optimizer"),
         ("data.size=30", "not a multiple"),
         ("denoiser.process=flow", "go together"),
+        ("denoiser.shift=inf", "denoiser.shift"),
+        ("denoiser.shift=1e-9", "denoiser.shift"),
         ("denoiser", "path.to.key=value"),
         ("name.steps=3", "is a value, not a table"),
     ],
@@ -99,8 +101,12 @@ def test_what_holds_at_one_size_lies_over_the_rest_and_settings_over_both(tmp_pa
     assert (small.size, small.denoiser.steps, small.data.concepts) == ("small", 9, 600)
     assert (tiny.size, tiny.denoiser.steps, tiny.denoiser.batch, tiny.data.concepts) == ("tiny", 3, 8, 5)
     assert recipes.load(path, ["denoiser.steps=1"], "tiny").denoiser.steps == 1
-    path.write_text("[at.huge]\n")
-    with pytest.raises(RecipeError, match="'at'"):
+    for wrong in ("[at.huge]\n", "at = 5", "[at]\ntiny = 5"):
+        path.write_text(wrong)
+        with pytest.raises(RecipeError, match="'at'"):
+            recipes.load(path)
+    path.write_text("size = ['tiny']")
+    with pytest.raises(RecipeError, match="size"):
         recipes.load(path)
     with pytest.raises(RecipeError, match="size"):
         recipes.load("scenes", size="huge")

@@ -100,7 +100,7 @@ class Noising(Training):
 
     process: Literal["flow", "linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample", "velocity"] = "v_prediction"
-    shift: Annotated[float, Field(gt=0)] = 1.0  # toward noise, so many times more of it; larger pictures want more
+    shift: Annotated[float, Field(ge=1e-3, lt=1e3)] = 1.0  # so many times more noise beside the data at each time
     times: Literal["uniform", "logit_normal"] = "uniform"
     weight: Literal["plain", "snr", "min_snr", "velocity"] = "plain"
     drop_caption: Share = 0.1  # how often the prompt is left empty, for classifier-free guidance
@@ -370,9 +370,10 @@ def load(recipe: str | Path, settings: Sequence[str] = (), size: str | None = No
     if size is not None:
         values["size"] = size
     sized = values.pop("at", {})
-    if not isinstance(sized, dict) or not sized.keys() <= set(SIZES):
+    tables = isinstance(sized, dict) and sized.keys() <= set(SIZES)
+    if not tables or not all(isinstance(table, dict) for table in sized.values()):
         raise RecipeError(f"{path}: under 'at' there may be tables named {', '.join(SIZES)}.")
-    lay_over(values, sized.get(values.get("size", "tiny"), {}))
+    lay_over(values, sized.get(str(values.get("size", "tiny")), {}))
     for setting in settings:
         put(values, setting)
     return check(values, where=path.name)
