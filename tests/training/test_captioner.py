@@ -100,5 +100,6 @@ def test_sizes_that_do_not_fit_are_refused():
         recipes.load("captioner", ["data.size=15"], "tiny")
     with pytest.raises(RecipeError, match=r"captioner\.channels"):
         recipes.load("captioner", ["data.size=20", "captioner.channels=[8, 8, 8, 8]"], "tiny")
-    with pytest.raises(RecipeError, match="heads"):
-        recipes.load("captioner", ["captioner.width=20", "captioner.heads=3"], "tiny")
+    for told in (["captioner.width=20", "captioner.heads=3"], ["captioner.width=20"], ["captioner.heads=3"]):
+        with pytest.raises(RecipeError, match=r"captioner\.width .* heads"):
+            recipes.load("captioner", told, "tiny")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sfumato.errors import RecipeError
-from sfumato.training import ways
+from sfumato.training import sizes, ways
 from sfumato.training.settings import lay_over, put
 from sfumato.training.ways import WAYS, Way
 
@@ -217,12 +217,6 @@ class Writing(Training):
     heads: Count | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Writing:
-        if self.width and self.heads and self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} is not shared evenly by {self.heads} heads of an even width")
-        return self
-
 
 class Language(Writing):
     """The language model."""
@@ -290,6 +284,8 @@ class Recipe(Table):
             )
         if self.way == "captions" and self.data.size % self.captioner.patch:
             raise ValueError(f"data.size {self.data.size} is not a multiple of captioner.patch {self.captioner.patch}")
+        for name in {"language", "captioner"} & set(self.stages):
+            sizes.writing(name, getattr(self, name), self.size)
         for name in ("factor", "patch"):
             if self.upsampler.crop % getattr(self.upsampler, name):
                 raise ValueError(

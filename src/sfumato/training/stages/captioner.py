@@ -79,16 +79,16 @@ def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
 def config_of(plan: recipes.Captioner, recipe: Recipe, tokenizer: Tokenizer) -> CaptionerConfig:
     """The network's configuration: as wide and deep as the plan or its size says."""
     size, side = plan.size or recipe.size, recipe.data.size
-    width, layers, heads = sizes.LANGUAGE[size]
+    width, layers, heads = sizes.writing("captioner", plan, recipe.size)
     halvings = min(len(sizes.CAPTIONER[size]), sizes.resolutions(side // plan.patch))
     return CaptionerConfig(
         image_size=side,
         patch_size=plan.patch,
         channels=plan.channels or sizes.channels(sizes.CAPTIONER, size, halvings),
         vocab_size=tokenizer.vocab_size,
-        hidden_size=plan.width or width,
-        num_hidden_layers=plan.layers or layers,
-        num_attention_heads=plan.heads or heads,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
         caption_length=tokenizer.length,
         bos_token_id=tokenizer.start_id,
         eos_token_id=tokenizer.end_id,
