@@ -1,11 +1,14 @@
 """The loop, with a small network that can be made to fail."""
 
+import resource
+from contextlib import closing
+
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from sfumato.errors import TrainingError
+from sfumato.errors import StorageError, TrainingError
 from sfumato.progress import Progress
 from sfumato.training.ema import Average
 from sfumato.training.loop import fit, is_preview_due, learning_rate
@@ -141,3 +144,16 @@ def test_a_checkpoint_that_is_broken_takes_the_place_of_no_good_one(tmp_path):
     assert folder.restore(state)
     assert state.step == 5
     assert [path.name for path in folder.checkpoints()] == [broken.name, "step-00000005.safetensors"]
+
+
+def test_a_full_disk_is_told_of_as_one_while_curves_are_closed(tmp_path):
+    folder = RunFolder(tmp_path, Run(), leads=True)
+    folder.log(1, {"loss": 1.0, "pixels": 1.0})
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size, before[1]))
+    try:
+        with pytest.raises(StorageError, match="the disk is full"), closing(folder):
+            folder.log(2, {"loss": 1.0, "pixels": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

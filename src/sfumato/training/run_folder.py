@@ -107,9 +107,10 @@ class RunFolder:
 
     def close(self) -> None:
         """Close the curves' file."""
-        if self._board:
-            self._board.close()
-            self._board = None
+        board, self._board = self._board, None
+        if board:
+            with storage_errors(self.path):
+                board.close()
 
     def show(self, step: int, sample: Sample) -> None:
         """Keep what the networks can do, as a picture or a text."""
