@@ -10,6 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from sfumato.devices import named_dtype
 from sfumato.training.ahead import Ahead
 from sfumato.training.ema import Average
 from sfumato.training.loop import AHEAD, advance
@@ -69,6 +70,7 @@ def profiled(stage: Stage, recipe: Recipe, team: Team, count: int, table: Path |
         "work_a_step": work,
         "rate": sum(work.values()) / seconds,
         "matrix_rate": peak,
+        "precision": named_dtype(precision(team)),
         "share": sum(work.values()) / seconds / peak,
         "share_of_networks_alone": work["networks"] / seconds / peak,
     }
@@ -94,9 +96,9 @@ def counted(stage: Stage, state: State, recipe: Recipe, team: Team) -> dict[str,
 
 
 def matrix_rate(team: Team, times: int = 20) -> float:
-    """Operations a second of a large product of random matrices in bfloat16."""
+    """Operations a second of a large product of random matrices, in the precision that the team trains in."""
     side = SIDE[team.device.type]
-    left, right = torch.randn(2, side, side, device=team.device, dtype=torch.bfloat16)
+    left, right = torch.randn(2, side, side, device=team.device, dtype=precision(team))
     for _ in range(3):
         left @ right
     wait(team)
@@ -105,6 +107,10 @@ def matrix_rate(team: Team, times: int = 20) -> float:
         left @ right
     wait(team)
     return 2 * side**3 * times / (time.perf_counter() - began)
+
+
+def precision(team: Team) -> torch.dtype:
+    return torch.bfloat16 if team.bfloat16 else torch.float32
 
 
 def wait(team: Team) -> None:

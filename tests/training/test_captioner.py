@@ -13,10 +13,11 @@ from sfumato.data.tokens import Tokenizer
 from sfumato.errors import CheckpointError, RecipeError
 from sfumato.networks.captioner import Captioner
 from sfumato.pipelines.facts import facts
-from sfumato.pipelines.language.captioning import CaptionModel
+from sfumato.pipelines.language.captioning import CaptionModel, said
 from sfumato.pipelines.model import load
 from sfumato.training import recipe as recipes
 from sfumato.training.stages.captioner import Objective, config_of
+from sfumato.training.team import Team
 from sfumato.training.train import train
 
 SMALL = [
@@ -85,7 +86,7 @@ def test_padding_teaches_nothing_and_the_end_does():
     recipe = recipes.load("captioner", SMALL, "tiny")
     torch.manual_seed(0)
     network = Captioner(config_of(recipe.captioner, recipe, tokenizer))
-    objective, pictures = Objective(network), torch.randn(1, 3, 16, 16)
+    objective, pictures = Objective(network, Team()), torch.randn(1, 3, 16, 16)
     ids = tokenizer.encode(["a cat"])
     end = ids[0].tolist().index(tokenizer.end_id)
     padded = ids.clone()
@@ -95,10 +96,31 @@ def test_padding_teaches_nothing_and_the_end_does():
     assert not torch.isclose(objective(pictures, ids)["loss"], objective(pictures, ids[:, :end])["loss"])
 
 
+class OneOfTwo(Team):
+    """A process of a team in which each has 7.5 tokens in the mean."""
+
+    def mean(self, value):
+        return torch.tensor(7.5)
+
+
+def test_processes_with_captions_of_different_lengths_learn_as_one_would():
+    tokenizer = Tokenizer.train(["a cat", "two dogs and two cats"], length=12)
+    recipe = recipes.load("captioner", SMALL, "tiny")
+    torch.manual_seed(0)
+    network = Captioner(config_of(recipe.captioner, recipe, tokenizer))
+    pictures, ids = torch.randn(2, 3, 16, 16), tokenizer.encode(["a cat", "two dogs and two cats"])
+    assert said(ids, tokenizer.end_id).sum(1).tolist() == [4, 11]
+    alone = Objective(network, Team())(pictures, ids)
+    first, second = (Objective(network, OneOfTwo())(pictures[[row]], ids[[row]]) for row in range(2))
+    for name, value in alone.items():
+        assert torch.isclose((first[name] + second[name]) / 2, value), name
+
+
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(RecipeError, match=r"captioner\.patch"):
         recipes.load("captioner", ["data.size=15"], "tiny")
     with pytest.raises(RecipeError, match=r"captioner\.channels"):
         recipes.load("captioner", ["data.size=20", "captioner.channels=[8, 8, 8, 8]"], "tiny")
-    with pytest.raises(RecipeError, match="heads"):
-        recipes.load("captioner", ["captioner.width=20", "captioner.heads=3"], "tiny")
+    for told in (["captioner.width=20", "captioner.heads=3"], ["captioner.width=20"], ["captioner.heads=3"]):
+        with pytest.raises(RecipeError, match=r"captioner\.width .* heads"):
+            recipes.load("captioner", told, "tiny")

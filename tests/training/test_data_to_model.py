@@ -1,13 +1,18 @@
 """Folders as people have them: what is broken is named, the rest is trained on."""
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
 import zlib
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from sfumato.data.tokens import Tokenizer
+from sfumato.training import train as training
 
 
 def bomb(side):
@@ -75,6 +80,29 @@ print(sfumato.load({str(out)!r})("a handwritten seven", seed=1, num_inference_st
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(32, 32)"
     assert done.stderr == ""
+
+
+def test_a_training_in_the_folder_of_an_earlier_model_leaves_nothing_of_it(tmp_path, tiny, monkeypatch):
+    out = tmp_path / "model"
+    quick = [*tiny, "clip.steps=1", "denoiser.steps=1", "upsampler.steps=1", "denoiser.patch=2"]
+    training.train("digits", out, "pixels", [*quick, "denoiser.experts=[0.5]"], quiet=True)
+    shutil.rmtree(out / "run")  # which the messages advise for beginning again
+    other = [*quick, "data.length=16", "data.vocabulary=600", "upsampler.factor=1"]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as late:
+        late.setattr(training, "save_index", killed)
+        with pytest.raises(KeyboardInterrupt):
+            training.train("digits", out, "pixels", other, quiet=True)
+    training.train("digits", out, "pixels", other, quiet=True)
+    tokenizer = Tokenizer.load(out / "tokenizer")
+    assert (tokenizer.length, tokenizer.vocab_size > 540) == (16, True)
+    told = json.loads((out / "sfumato.json").read_text())
+    assert (told["final_size"], told["recipe"]["data"]["length"]) == (16, 16)
+    folders = {path.name for path in out.iterdir() if path.is_dir()}
+    assert folders == {"run", "tokenizer", "text_encoder", "image_encoder", "unet", "scheduler"}
 
 
 def test_a_budget_decides_sizes_and_steps_and_is_kept(tmp_path, run):

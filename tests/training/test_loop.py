@@ -1,11 +1,14 @@
 """The loop, with a small network that can be made to fail."""
 
+import resource
+from contextlib import closing
+
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from sfumato.errors import TrainingError
+from sfumato.errors import StorageError, TrainingError
 from sfumato.progress import Progress
 from sfumato.training.ema import Average
 from sfumato.training.loop import fit, is_preview_due, learning_rate
@@ -122,3 +125,35 @@ def test_muon_orthogonalises_what_it_adds():
     weight.grad = torch.randn(16, 4, 3, 3)
     Muon([weight], lr=0.1).step()
     assert torch.linalg.svdvals(weight.detach().flatten(1)).max() == pytest.approx(0.1 * 0.2 * 6, rel=0.35)
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_removed(tmp_path):
+    left = tmp_path / ".step-00000007.safetensors.partial"
+    left.write_bytes(b"half of one")
+    train(tmp_path, stage(), steps=5)
+    assert not left.exists()
+
+
+def test_a_checkpoint_that_is_broken_takes_the_place_of_no_good_one(tmp_path):
+    state = fresh()
+    broken = tmp_path / "step-00000009.safetensors"
+    broken.write_bytes(b"of a disk that fails")
+    folder = RunFolder(tmp_path, Run(keep=1), leads=True)
+    for state.step in (3, 5):
+        folder.keep(state)
+    assert folder.restore(state)
+    assert state.step == 5
+    assert [path.name for path in folder.checkpoints()] == [broken.name, "step-00000005.safetensors"]
+
+
+def test_a_full_disk_is_told_of_as_one_while_curves_are_closed(tmp_path):
+    folder = RunFolder(tmp_path, Run(), leads=True)
+    folder.log(1, {"loss": 1.0, "pixels": 1.0})
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size, before[1]))
+    try:
+        with pytest.raises(StorageError, match="the disk is full"), closing(folder):
+            folder.log(2, {"loss": 1.0, "pixels": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

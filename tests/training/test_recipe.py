@@ -2,14 +2,24 @@
 
 import pytest
 
+from sfumato.checkpoints.folder import PARTS, kind
 from sfumato.errors import RecipeError
 from sfumato.training import recipe as recipes
 from sfumato.training.captions import Captions
+from sfumato.training.stages import parts_of
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_that_comes_with_sfumato_is_valid(name):
     assert recipes.load(name).name == name
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_stage_of_a_recipe_becomes_parts_that_a_model_folder_has(name):
+    recipe = recipes.load(name)
+    parts = [part for stage in recipe.stages for part in parts_of(stage, recipe)]
+    assert len(parts) == len(set(parts)) >= len(recipe.stages)
+    assert {kind(part) for part in parts} <= PARTS.keys()
 
 
 def test_settings_go_over_the_recipe():
@@ -25,6 +35,8 @@ def test_settings_go_over_the_recipe():
         ("clip.optimizer=sgd", "clip.optimizer"),
         ("data.size=30", "not a multiple"),
         ("denoiser.process=flow", "go together"),
+        ("denoiser.shift=inf", "denoiser.shift"),
+        ("denoiser.shift=1e-9", "denoiser.shift"),
         ("denoiser", "path.to.key=value"),
         ("name.steps=3", "is a value, not a table"),
     ],
@@ -89,8 +101,12 @@ def test_what_holds_at_one_size_lies_over_the_rest_and_settings_over_both(tmp_pa
     assert (small.size, small.denoiser.steps, small.data.concepts) == ("small", 9, 600)
     assert (tiny.size, tiny.denoiser.steps, tiny.denoiser.batch, tiny.data.concepts) == ("tiny", 3, 8, 5)
     assert recipes.load(path, ["denoiser.steps=1"], "tiny").denoiser.steps == 1
-    path.write_text("[at.huge]\n")
-    with pytest.raises(RecipeError, match="'at'"):
+    for wrong in ("[at.huge]\n", "at = 5", "[at]\ntiny = 5"):
+        path.write_text(wrong)
+        with pytest.raises(RecipeError, match="'at'"):
+            recipes.load(path)
+    path.write_text("size = ['tiny']")
+    with pytest.raises(RecipeError, match="size"):
         recipes.load(path)
     with pytest.raises(RecipeError, match="size"):
         recipes.load("scenes", size="huge")

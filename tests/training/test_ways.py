@@ -131,6 +131,12 @@ def test_experts_in_disorder_are_refused_by_name():
         recipes.load("experts", ["denoiser.experts=[0.6, 0.3]"])
 
 
+def test_an_expert_for_the_least_noise_alone_shows_what_it_can_do(tmp_path, tiny):
+    settings = [*tiny, *QUICK, "denoiser.patch=2", "denoiser.experts=[0.01]", "upsampler.factor=1"]
+    out = train("digits", tmp_path / "model", "pixels", settings, quiet=True)
+    assert len(list(out.glob("run/denoiser*/samples-*.png"))) == 2
+
+
 # --- repeated stages --------------------------------------------------------------------------------------------------
 
 

@@ -6,13 +6,16 @@ kills silently.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import scalar
+
+VERSION = "brain.Event:2"  # of the format, told first
 
 
 class Board:
@@ -20,16 +23,20 @@ class Board:
 
     def __init__(self, folder: Path, first: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.writer = EventsWriter(str(folder / "events"))
-        start = SessionLog(status=SessionLog.START)
-        self.writer.write_event(Event(wall_time=time.time(), step=first, session_log=start))
+        self.writer = RecordWriter(str(folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"))
+        self._write(Event(file_version=VERSION))
+        self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """A point on each curve."""
         for name, value in values.items():
-            self.writer.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+            self._write(Event(step=step, summary=scalar(name, value)))
         self.writer.flush()
 
     def close(self) -> None:
         """No more points."""
         self.writer.close()
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self.writer.write(event.SerializeToString())

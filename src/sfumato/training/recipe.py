@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sfumato.errors import RecipeError
-from sfumato.training import ways
+from sfumato.training import sizes, ways
 from sfumato.training.settings import lay_over, put
 from sfumato.training.ways import WAYS, Way
 
@@ -100,7 +100,7 @@ class Noising(Training):
 
     process: Literal["flow", "linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample", "velocity"] = "v_prediction"
-    shift: Annotated[float, Field(gt=0)] = 1.0  # toward noise, so many times more of it; larger pictures want more
+    shift: Annotated[float, Field(ge=1e-3, lt=1e3)] = 1.0  # so many times more noise beside the data at each time
     times: Literal["uniform", "logit_normal"] = "uniform"
     weight: Literal["plain", "snr", "min_snr", "velocity"] = "plain"
     drop_caption: Share = 0.1  # how often the prompt is left empty, for classifier-free guidance
@@ -217,12 +217,6 @@ class Writing(Training):
     heads: Count | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Writing:
-        if self.width and self.heads and self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} is not shared evenly by {self.heads} heads of an even width")
-        return self
-
 
 class Language(Writing):
     """The language model."""
@@ -290,6 +284,8 @@ class Recipe(Table):
             )
         if self.way == "captions" and self.data.size % self.captioner.patch:
             raise ValueError(f"data.size {self.data.size} is not a multiple of captioner.patch {self.captioner.patch}")
+        for name in {"language", "captioner"} & set(self.stages):
+            sizes.writing(name, getattr(self, name), self.size)
         for name in ("factor", "patch"):
             if self.upsampler.crop % getattr(self.upsampler, name):
                 raise ValueError(
@@ -370,9 +366,10 @@ def load(recipe: str | Path, settings: Sequence[str] = (), size: str | None = No
     if size is not None:
         values["size"] = size
     sized = values.pop("at", {})
-    if not isinstance(sized, dict) or not sized.keys() <= set(SIZES):
+    tables = isinstance(sized, dict) and sized.keys() <= set(SIZES)
+    if not tables or not all(isinstance(table, dict) for table in sized.values()):
         raise RecipeError(f"{path}: under 'at' there may be tables named {', '.join(SIZES)}.")
-    lay_over(values, sized.get(values.get("size", "tiny"), {}))
+    lay_over(values, sized.get(str(values.get("size", "tiny")), {}))
     for setting in settings:
         put(values, setting)
     return check(values, where=path.name)

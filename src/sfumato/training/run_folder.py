@@ -60,10 +60,11 @@ class RunFolder:
         return self.leads and time.monotonic() - self.kept_at >= self.settings.checkpoint_seconds
 
     def keep(self, state: State) -> None:
-        """Write a checkpoint, then remove all but the newest few."""
+        """Write a checkpoint, then remove those before it but for the newest few; later ones are broken."""
         if self.leads:
-            state.save(self.path / f"step-{state.step:08}.safetensors")
-            for old in self.checkpoints()[self.settings.keep :]:
+            path = self.path / f"step-{state.step:08}.safetensors"
+            state.save(path)
+            for old in [each for each in self.checkpoints() if each <= path][self.settings.keep :]:
                 old.unlink(missing_ok=True)
         self.kept_at = time.monotonic()
 
@@ -83,9 +84,13 @@ class RunFolder:
     # --- metrics and samples ------------------------------------------------------------------------------------------
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics of steps that a killed run did after its last checkpoint; they will be done again."""
+        """Drop what a killed run left after its last checkpoint: metrics of steps to be done again, half of a next."""
+        if not self.leads:
+            return
+        for left in self.path.glob(".step-*.partial"):
+            left.unlink(missing_ok=True)
         path = self.path / "metrics.jsonl"
-        if self.leads and path.is_file():
+        if path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()
             write_text(path, "".join(f"{line}\n" for line in lines if _is_until(line, step)))
 
@@ -102,9 +107,10 @@ class RunFolder:
 
     def close(self) -> None:
         """Close the curves' file."""
-        if self._board:
-            self._board.close()
-            self._board = None
+        board, self._board = self._board, None
+        if board:
+            with storage_errors(self.path):
+                board.close()
 
     def show(self, step: int, sample: Sample) -> None:
         """Keep what the networks can do, as a picture or a text."""

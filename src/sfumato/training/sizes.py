@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from sfumato.training.recipe import Size
+from typing import TYPE_CHECKING
 
-Widths = dict[Size, tuple[int, ...]]
+from sfumato.errors import RecipeError
+
+if TYPE_CHECKING:
+    from sfumato.training.recipe import Size, Writing
+
+Widths = dict[str, tuple[int, ...]]
 
 # channels per resolution, finest first; the last one repeats
 AUTOENCODER: Widths = {"tiny": (16, 32, 64), "small": (32, 64, 128), "base": (64, 128, 256), "large": (128, 256, 512)}
@@ -33,8 +38,17 @@ PRIOR = {"tiny": (384, 4), "small": (512, 6), "base": (1024, 8), "large": (1536,
 TEXT = {"tiny": (128, 2), "small": (256, 4), "base": (512, 8), "large": (768, 12)}
 IMAGE = {"tiny": (128, 3), "small": (256, 6), "base": (512, 10), "large": (768, 12)}
 
-# (width, layers, heads) of a language model
+# (width, layers, heads) of a network that writes
 LANGUAGE = {"tiny": (128, 4, 4), "small": (384, 6, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
+
+
+def writing(name: str, plan: Writing, size: Size) -> tuple[int, int, int]:
+    """Width, layers and heads of a network that writes, by its table `name` or by its size; RecipeError for misfits."""
+    width, layers, heads = LANGUAGE[plan.size or size]
+    width, layers, heads = plan.width or width, plan.layers or layers, plan.heads or heads
+    if width % (2 * heads):
+        raise RecipeError(f"{name}.width {width} is not shared evenly by {heads} heads of an even width")
+    return width, layers, heads
 
 
 def channels(table: Widths, size: Size, resolutions: int) -> tuple[int, ...]:

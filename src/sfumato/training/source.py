@@ -31,7 +31,8 @@ def open_workshop(
 ) -> PictureWorkshop:
     """Prepare what all stages share: the pictures, the tokenizer and the captions. Raises what `open_store` does."""
     store = team.first_the_leader(lambda: open_store(data, recipe, cache, team, progress))
-    tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder))
+    begins = team.leads and not (cache / DATA).is_file()  # and a tokenizer that is there is of an earlier training
+    tokenizer = team.first_the_leader(lambda: _tokenizer(store, recipe, folder, anew=begins))
     return PictureWorkshop(recipe, folder, cache, team, progress, store, tokenizer, captions_of(store))
 
 
@@ -87,9 +88,9 @@ def _prepared(data: str | Path, recipe: Recipe, cache: Path, progress: Progress)
     return prepare(data, recipe.final_size, cache / "pictures", split=recipe.data.part_of(str(data)), progress=show)
 
 
-def _tokenizer(store: AnyStore, recipe: Recipe, folder: Path) -> Tokenizer:
+def _tokenizer(store: AnyStore, recipe: Recipe, folder: Path, anew: bool) -> Tokenizer:
     path = folder / "tokenizer"
-    if not (path / "vocab.json").is_file():
+    if anew or not (path / "vocab.json").is_file():
         texts = store.texts()
         with whole_folder(path) as temporary:
             Tokenizer.train(texts, recipe.data.vocabulary, recipe.data.length).save(temporary)

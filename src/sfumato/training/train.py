@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfumato.checkpoints.files import read_json, write_json
-from sfumato.checkpoints.folder import save_index
+from sfumato.checkpoints.files import read_json, storage_errors, write_json
+from sfumato.checkpoints.folder import present, save_index
 from sfumato.errors import RecipeError
 from sfumato.progress import Progress
 from sfumato.training import budget as budgets
@@ -18,13 +19,14 @@ from sfumato.training.loop import fit
 from sfumato.training.recipe import Recipe, Training
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.stage import Stage
-from sfumato.training.stages import builder, denoiser
+from sfumato.training.stages import TRAINED, builder, denoiser, parts_of
 from sfumato.training.team import Team, joined
 from sfumato.training.workshop import PictureWorkshop, TextWorkshop, Workshop
 
 AnyWorkshop = PictureWorkshop | TextWorkshop
 
 MADE = ("digits", "scenes")  # data that come with sfumato, each with a recipe of its name
+INDEX = "model_index.json"  # without it there is no model
 RUN = "run"  # the sub-folder of the model folder for everything but the model
 
 
@@ -72,9 +74,10 @@ def train(
             source.write_down(workshop.cache, _counts(workshop), workshop.store.report, progress)
             write_json(folder / RUN / "recipe.json", _asked(chosen, budget))
         names = chosen.stages if stage is None else (stage,)
-        trained = [_train_stage(name, workshop, names, allowed, time.monotonic() - began, progress) for name in names]
+        for name in names:
+            _train_stage(name, workshop, names, allowed, time.monotonic() - began, progress)
         if team.leads and all(_run(workshop, name).done for name in chosen.stages):
-            if any(trained) or not (folder / "model_index.json").is_file():
+            if not (folder / INDEX).is_file():
                 _finish(workshop, data)
             progress.say(f"The model is in {folder}")
     return folder
@@ -140,11 +143,11 @@ def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> li
 
 def _train_stage(
     name: str, workshop: Workshop, names: Sequence[str], budget: float | None, spent: float, progress: Progress
-) -> bool:
-    """Plan a stage, train it, and put its networks into the model folder; False when that was done before."""
+) -> None:
+    """Plan a stage, train it, and put its networks into the model folder, unless that was done before."""
     run, team, seed = _run(workshop, name), workshop.team, workshop.recipe.seed
     if run.done:
-        return False
+        return
     _require_earlier(name, workshop)
     build = builder(name, workshop)
     if run.plan is None:
@@ -155,7 +158,7 @@ def _train_stage(
     stage = build(workshop.recipe.with_stage(name, plan))
     state = fit(name, stage, plan, seed, run, team, progress)
     with state.average.in_place():
-        facts = stage.finish() if team.leads else {}
+        facts = _put_down(stage, workshop.folder) if team.leads else {}
     run.finish(
         {
             "steps": plan.steps,
@@ -165,7 +168,13 @@ def _train_stage(
         }
     )
     team.wait()
-    return True
+
+
+def _put_down(stage: Stage, folder: Path) -> dict[str, Any]:
+    """Write a stage's networks; an index beside them would be of other ones, until `_finish` writes its own."""
+    with storage_errors(folder / INDEX):
+        (folder / INDEX).unlink(missing_ok=True)
+    return stage.finish()
 
 
 def _plan(
@@ -214,7 +223,16 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
         "recipe": recipe.model_dump(mode="json", exclude={"run"}),
     }
     scheduler = denoiser.config(recipe.denoiser) if "denoiser" in recipe.stages else None
+    _remove_others(workshop)
     save_index(workshop.folder, recipe.way, scheduler, lineage)
+
+
+def _remove_others(workshop: Workshop) -> None:
+    """Remove the parts that an earlier training left in the folder and this one does not have: they would be used."""
+    folder, own = workshop.folder, {part for name in workshop.recipe.stages for part in parts_of(name, workshop.recipe)}
+    for part in [part for each in TRAINED for part in present(folder, each) if part not in own]:
+        with storage_errors(folder / part):
+            shutil.rmtree(folder / part)
 
 
 def _counts(workshop: AnyWorkshop) -> dict[str, Any]:

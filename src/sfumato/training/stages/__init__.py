@@ -33,6 +33,31 @@ BUILDERS: dict[str, Callable[..., Stage]] = {
     "captioner": captioner.build,
 }
 
+PARTS: dict[str, tuple[str, ...]] = {
+    "autoencoder": ("vae",),
+    "clip": ("text_encoder", "image_encoder"),
+    "denoiser": ("unet", "transformer", "clip_text_encoder"),
+    "upsampler": ("upsampler",),
+    "classifier": ("classifier",),
+    "restorer": ("restorer",),
+    "vectors": ("vector_vae", "text_encoder"),
+    "prior": ("prior",),
+    "language": ("language_model",),
+    "captioner": ("captioner",),
+}
+"""The kinds of parts of the model folder that a stage of each table may become."""
+
+TRAINED = tuple(dict.fromkeys(part for parts in PARTS.values() for part in parts))
+
+
+def parts_of(name: str, recipe: Recipe) -> tuple[str, ...]:
+    """The parts of the model folder that a stage of a recipe becomes."""
+    table, number = ways.table_of(name)
+    if table == "denoiser":
+        own = ways.part_of(recipe.denoiser.part, number)
+        return (own, "clip_text_encoder") if recipe.denoiser.train_words else (own,)
+    return tuple(ways.part_of(part, number) for part in PARTS[table])
+
 
 def builder(name: str, workshop: Workshop) -> Callable[[Recipe], Stage]:
     """What builds a stage by its name; those of a repeated table are told their number."""

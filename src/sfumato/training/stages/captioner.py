@@ -20,24 +20,30 @@ from sfumato.training import sizes
 from sfumato.training.recipe import Recipe
 from sfumato.training.stage import Batch, Draw, Stage
 from sfumato.training.stages.language import measured
+from sfumato.training.team import Team
 from sfumato.training.workshop import PictureWorkshop
 
 SHOWN = 8  # pictures of a preview
 
 
 class Objective(nn.Module):
-    """The cross-entropy of the next token of a caption, given the picture (Vinyals et al. 2015, equation 2)."""
+    """The cross-entropy of the next token of a caption, given the picture (Vinyals et al. 2015, equation 2).
 
-    def __init__(self, network: Captioner) -> None:
+    The mean is that over the tokens of all processes, of which some may have the longer captions.
+    """
+
+    def __init__(self, network: Captioner, team: Team) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.team = network, team
 
     def forward(self, pictures: Float[Tensor, "b c h w"], ids: Int[Tensor, "b t+1"]) -> dict[str, Tensor]:
         """The mean loss in nats a token, and how many tokens are guessed right; padding counts for neither."""
         logits, following = self.network(pictures, ids[:, :-1]), ids[:, 1:]
         counted = said(ids, self.network.config.eos_token_id)
         hits = (logits.argmax(-1) == following)[counted]
-        return {"loss": _surprise(logits, following, counted), "accuracy": hits.float().mean()}
+        tokens = counted.sum().float()
+        share = tokens / self.team.mean(tokens)
+        return {"loss": share * _surprise(logits, following, counted), "accuracy": share * hits.float().mean()}
 
 
 def _surprise(logits: Float[Tensor, "b t v"], ids: Int[Tensor, "b t"], counted: Bool[Tensor, "b t"]) -> Tensor:
@@ -50,7 +56,7 @@ def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
     with workshop.first_weights("captioner"):
         network = initialise(Captioner(config_of(plan, recipe, tokenizer)))
     network.language_model.dropout = plan.dropout
-    objective = Objective(network).to(team.device)
+    objective = Objective(network, team).to(team.device)
 
     def batch(draw: Draw) -> Batch:
         chosen = draw.indices(len(workshop.store))
@@ -79,16 +85,16 @@ def build(workshop: PictureWorkshop, recipe: Recipe) -> Stage:
 def config_of(plan: recipes.Captioner, recipe: Recipe, tokenizer: Tokenizer) -> CaptionerConfig:
     """The network's configuration: as wide and deep as the plan or its size says."""
     size, side = plan.size or recipe.size, recipe.data.size
-    width, layers, heads = sizes.LANGUAGE[size]
+    width, layers, heads = sizes.writing("captioner", plan, recipe.size)
     halvings = min(len(sizes.CAPTIONER[size]), sizes.resolutions(side // plan.patch))
     return CaptionerConfig(
         image_size=side,
         patch_size=plan.patch,
         channels=plan.channels or sizes.channels(sizes.CAPTIONER, size, halvings),
         vocab_size=tokenizer.vocab_size,
-        hidden_size=plan.width or width,
-        num_hidden_layers=plan.layers or layers,
-        num_attention_heads=plan.heads or heads,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
         caption_length=tokenizer.length,
         bos_token_id=tokenizer.start_id,
         eos_token_id=tokenizer.end_id,

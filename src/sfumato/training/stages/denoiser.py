@@ -106,7 +106,7 @@ def build(workshop: PictureWorkshop, recipe: Recipe, number: int = 1) -> Stage:
     @torch.no_grad()
     def preview() -> Image.Image:
         """Sixteen captions, one picture each; an expert for less than pure noise begins with noise on real pictures."""
-        levels, first = timetable(diffusion.process, 20), round(20 * (1 - high))
+        levels, first = timetable(diffusion.process, 20), min(19, round(20 * (1 - high)))
         pictures = workshop.example_indices(16)
         captions = workshop.captions.choose(pictures, torch.Generator().manual_seed(0))
         start = torch.zeros(len(captions), channels, side, side, device=team.device)

@@ -95,8 +95,7 @@ def build(workshop: TextWorkshop, recipe: Recipe) -> Stage:
 
 def config_of(plan: Language, recipe: Recipe, vocabulary: int, end: int | None) -> LlamaConfig:
     """The network's configuration: as wide and deep as the plan or its size says, gates of 8/3 its width."""
-    width, layers, heads = sizes.LANGUAGE[plan.size or recipe.size]
-    width, layers, heads = plan.width or width, plan.layers or layers, plan.heads or heads
+    width, layers, heads = sizes.writing("language", plan, recipe.size)
     return LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=width,
