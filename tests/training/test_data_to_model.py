@@ -82,11 +82,12 @@ print(sfumato.load({str(out)!r})("a handwritten seven", seed=1, num_inference_st
     assert done.stderr == ""
 
 
-def test_a_training_in_the_folder_of_an_earlier_model_leaves_nothing_of_it(tmp_path, tiny, monkeypatch):
+def test_a_training_in_the_folder_of_an_earlier_model_uses_nothing_of_it_and_loses_nothing(tmp_path, tiny, monkeypatch):
     out = tmp_path / "model"
     quick = [*tiny, "clip.steps=1", "denoiser.steps=1", "upsampler.steps=1", "denoiser.patch=2"]
     training.train("digits", out, "pixels", [*quick, "denoiser.experts=[0.5]"], quiet=True)
     shutil.rmtree(out / "run")  # which the messages advise for beginning again
+    (out / "language_model").mkdir()  # as a writer that somebody put there
     other = [*quick, "data.length=16", "data.vocabulary=600", "upsampler.factor=1"]
 
     def killed(*_):
@@ -102,7 +103,8 @@ def test_a_training_in_the_folder_of_an_earlier_model_leaves_nothing_of_it(tmp_p
     told = json.loads((out / "sfumato.json").read_text())
     assert (told["final_size"], told["recipe"]["data"]["length"]) == (16, 16)
     folders = {path.name for path in out.iterdir() if path.is_dir()}
-    assert folders == {"run", "tokenizer", "text_encoder", "image_encoder", "unet", "scheduler"}
+    assert folders == {"run", "tokenizer", "text_encoder", "image_encoder", "unet", "scheduler", "language_model"}
+    assert {path.name for path in (out / "run" / "earlier-1").iterdir()} == {"unet_2", "upsampler"}
 
 
 def test_a_budget_decides_sizes_and_steps_and_is_kept(tmp_path, run):

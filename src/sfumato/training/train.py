@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sfumato.training.loop import fit
 from sfumato.training.recipe import Recipe, Training
 from sfumato.training.run_folder import RunFolder
 from sfumato.training.stage import Stage
-from sfumato.training.stages import TRAINED, builder, denoiser, parts_of
+from sfumato.training.stages import PAINTING, builder, denoiser, parts_of
 from sfumato.training.team import Team, joined
 from sfumato.training.workshop import PictureWorkshop, TextWorkshop, Workshop
 
@@ -223,16 +223,23 @@ def _finish(workshop: Workshop, data: str | Path) -> None:
         "recipe": recipe.model_dump(mode="json", exclude={"run"}),
     }
     scheduler = denoiser.config(recipe.denoiser) if "denoiser" in recipe.stages else None
-    _remove_others(workshop)
+    _set_aside(workshop)
     save_index(workshop.folder, recipe.way, scheduler, lineage)
 
 
-def _remove_others(workshop: Workshop) -> None:
-    """Remove the parts that an earlier training left in the folder and this one does not have: they would be used."""
+def _set_aside(workshop: Workshop) -> None:
+    """Move the parts that an earlier training left, and this one does not make, into the run: they would be used.
+
+    What writes stays: it is no part of the way to a picture, and may have been put there.
+    """
     folder, own = workshop.folder, {part for name in workshop.recipe.stages for part in parts_of(name, workshop.recipe)}
-    for part in [part for each in TRAINED for part in present(folder, each) if part not in own]:
-        with storage_errors(folder / part):
-            shutil.rmtree(folder / part)
+    left = [part for kind in PAINTING for part in present(folder, kind) if part not in own]
+    if left:
+        aside = next(path for number in count(1) if not (path := workshop.cache / f"earlier-{number}").exists())
+        with storage_errors(aside):
+            aside.mkdir()
+            for part in left:
+                (folder / part).rename(aside / part)
 
 
 def _counts(workshop: AnyWorkshop) -> dict[str, Any]:

@@ -47,7 +47,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """The kinds of parts of the model folder that a stage of each table may become."""
 
-TRAINED = tuple(dict.fromkeys(part for parts in PARTS.values() for part in parts))
+WRITING = ("language", "captioner")
+PAINTING = tuple(dict.fromkeys(part for table, parts in PARTS.items() if table not in WRITING for part in parts))
 
 
 def parts_of(name: str, recipe: Recipe) -> tuple[str, ...]:
