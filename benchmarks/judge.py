@@ -42,7 +42,7 @@ def told_of(
 ) -> tuple[list[Sequence[str]], float]:
     """The faults of each scene, and seconds a picture."""
     generator, seconds = torch.Generator().manual_seed(0), 0.0
-    told: Told = []
+    told: list[Sequence[str]] = []
     for first in range(0, len(scenes), BATCH):
         some = scenes[first : first + BATCH]
         pictures = degraded(compose(some, sprites, SIZE), blur, noise, generator)

@@ -73,7 +73,9 @@ def test_what_is_no_safetensors_file_is_refused_by_name(tmp_path, content):
         read_tensors(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff\xfe", b"[" * 100_000], ids=range(5))
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 500 + b"1" + b"}" * 500], ids=range(6)
+)
 def test_what_is_no_json_object_is_refused_by_name(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_bytes(content)

@@ -1,5 +1,7 @@
 """Training from scenes that are composed as they are asked for, by every network that a denoiser may be."""
 
+import shutil
+
 import diffusers
 import numpy as np
 import pytest
@@ -79,6 +81,19 @@ def test_words_that_learn_on_end_elsewhere_than_those_of_clip(sprites, tmp_path)
     assert clip_text(tmp_path / "left") == "text_encoder"
     pictures = pipeline("two stars", seed=1, num_inference_steps=2, guidance="clip").pictures
     assert len(pictures) == 1
+
+
+@pytest.mark.parametrize("train_words", ["true", "false"])
+def test_lost_parts_are_made_again_of_the_last_checkpoints(sprites, tmp_path, weights, train_words):
+    settings = ["denoiser.network=flux", "denoiser.process=flow", "denoiser.prediction=velocity", "upsampler.factor=1"]
+    settings.append(f"denoiser.train_words={train_words}")
+    trained(tmp_path, sprites, *settings)
+    before, metrics = weights(tmp_path), {path: path.read_bytes() for path in tmp_path.glob("run/*/metrics.jsonl")}
+    for lost in ("text_encoder", "transformer"):
+        shutil.rmtree(tmp_path / lost)
+    assert trained(tmp_path, sprites, *settings)("two stars", num_inference_steps=1).pictures
+    assert weights(tmp_path) == before
+    assert {path: path.read_bytes() for path in metrics} == metrics  # no step was done again
 
 
 def test_what_keeps_something_of_each_picture_takes_no_scenes(sprites, tmp_path):

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 from sfumato.errors import CheckpointError, StorageError
 
 LARGEST_JSON = 16 * 2**20  # bytes; no configuration is larger
+DEEPEST_JSON = 64  # levels
 
 
 @contextmanager
@@ -109,7 +110,21 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
         raise CheckpointError(f"{what} is not readable JSON: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{what} should hold a JSON object, but holds a {type(value).__name__}.")
+    if _is_deeper(value, DEEPEST_JSON):
+        raise CheckpointError(f"{what} is nested deeper than any configuration should be, {DEEPEST_JSON} levels.")
     return value
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    """Whether lists and objects lie in one another more than `limit` levels deep; level by level, never recursive."""
+    layer = [value]
+    for _ in range(limit + 1):
+        layer = [inner for each in layer if isinstance(each, dict | list) for inner in _inside(each)]
+    return any(isinstance(each, dict | list) for each in layer)
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -154,9 +154,12 @@ def _flow(config: dict[str, Any]) -> Diffusion:
 
 def _karras(config: dict[str, Any]) -> Karras:
     low, high = float(config.get("sigma_min") or 0.002), float(config.get("sigma_max") or 80.0)
-    if not 0 < low < high:
+    if not 1e-9 < low < high < 1e9:
         raise CheckpointError(f"sigma_min should lie between 0 and sigma_max, not {low} and {high}.")
-    return Karras(low, high, float(config.get("rho", 7.0)))
+    rho = float(config.get("rho", 7.0))
+    if not 0.1 <= rho <= 1000:
+        raise CheckpointError(f"rho should lie between 0.1 and 1000, not {rho}.")
+    return Karras(low, high, rho)
 
 
 def _table(config: dict[str, Any]) -> BetaTable:

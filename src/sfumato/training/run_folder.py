@@ -49,6 +49,11 @@ class RunFolder:
         if self.leads:
             write_json(self.path / "done.json", facts)
 
+    def reopen(self) -> None:
+        """Mark the stage as not complete any more."""
+        with storage_errors(self.path):
+            (self.path / "done.json").unlink(missing_ok=True)
+
     # --- checkpoints --------------------------------------------------------------------------------------------------
 
     def checkpoints(self) -> list[Path]:

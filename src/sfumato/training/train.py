@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.checkpoints.files import read_json, storage_errors, write_json
-from sfumato.checkpoints.folder import present, save_index
+from sfumato.checkpoints.folder import has_part, present, save_index
 from sfumato.errors import RecipeError
 from sfumato.progress import Progress
 from sfumato.training import budget as budgets
@@ -73,6 +73,8 @@ def train(
         if team.leads:
             source.write_down(workshop.cache, _counts(workshop), workshop.store.report, progress)
             write_json(folder / RUN / "recipe.json", _asked(chosen, budget))
+            _forget_lost(workshop, progress)
+        team.wait()
         names = chosen.stages if stage is None else (stage,)
         for name in names:
             _train_stage(name, workshop, names, allowed, time.monotonic() - began, progress)
@@ -100,6 +102,16 @@ def open_workshop(
 
 def _run(workshop: Workshop, name: str) -> RunFolder:
     return RunFolder(workshop.cache / name, workshop.recipe.run, workshop.team.leads)
+
+
+def _forget_lost(workshop: Workshop, progress: Progress) -> None:
+    """Let the stages end again of which a part is not there any more: their last checkpoint becomes it once more."""
+    for name in workshop.recipe.stages:
+        run, parts = _run(workshop, name), parts_of(name, workshop.recipe)
+        lost = [part for part in parts if not has_part(workshop.folder, part)]
+        if run.done and lost:
+            progress.say(f"{' and '.join(lost)} of the stage {name} is not there any more: the stage ends again.")
+            run.reopen()
 
 
 def _require_even_shares(recipe: Recipe, team: Team) -> None:

@@ -56,7 +56,7 @@ def parts_of(name: str, recipe: Recipe) -> tuple[str, ...]:
     table, number = ways.table_of(name)
     if table == "denoiser":
         own = ways.part_of(recipe.denoiser.part, number)
-        return (own, "clip_text_encoder") if recipe.denoiser.train_words else (own,)
+        return (own, "text_encoder", "clip_text_encoder") if recipe.denoiser.train_words else (own,)
     return tuple(ways.part_of(part, number) for part in PARTS[table])
 
 
