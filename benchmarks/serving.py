@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sfumato.devices import choose_device
+from sfumato.devices import choose_device, on_threads
 from sfumato.pipelines.keepsake import save_picture
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline, PromptWarning
@@ -89,7 +89,7 @@ class Line:
         return time.perf_counter() - self.began
 
 
-def in_batches(pipeline: Pipeline, most: int) -> Server:
+def in_batches(pipeline: Pipeline, most: int, threads: int) -> Server:
     """Whole requests, at most so many together; 1 is one by one."""
     together = Pipeline(pipeline.model, pictures_a_pass=most)
 
@@ -99,8 +99,9 @@ def in_batches(pipeline: Pipeline, most: int) -> Server:
     def serve(asked: Sequence[Asked], folder: Path) -> Made:
         line, pictures, ended = Line(asked), [None] * len(asked), [0.0] * len(asked)
         while some := line.take(most, alike):
-            for step in together.run([one.request for _, one in some]):
-                last = step
+            with on_threads(threads):
+                for step in together.run([one.request for _, one in some]):
+                    last = step
             for (number, one), picture in zip(some, last.pictures(), strict=True):
                 save_picture(picture, folder / f"{number}.png", together.recipe(one.request))
                 pictures[number], ended[number] = picture, line.now()
@@ -229,8 +230,9 @@ def apart(made: Made, alone: Made) -> int:
 
 
 def run(server: Server, asked: Sequence[Asked]) -> Made:
-    with tempfile.TemporaryDirectory() as place:
-        return server(asked, Path(place))
+    """In a thread of its own, so that none is slowed by the threads of the processor that another one had."""
+    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(1) as alone:
+        return alone.submit(server, asked, Path(place)).result()
 
 
 def compare(servers: dict[str, Server], asked: Sequence[Asked], load: float) -> None:
@@ -312,7 +314,8 @@ def main() -> None:
     told = parser.parse_args()
     torch.set_num_threads(told.threads)
     device = choose_device(told.device)
-    pipeline = Pipeline.load(told.model, told.device)
+    with on_threads(1):
+        pipeline = Pipeline.load(told.model, told.device)
     warnings.simplefilter("ignore", PromptWarning)  # words that a model does not know cost the same
     if told.table:
         table(pipeline, told.threads)
@@ -320,8 +323,8 @@ def main() -> None:
     chosen = {name: getattr(told, name) for name in ("rows", "seats", "workers") if getattr(told, name)}
     sharing = replace(Sharing.on(device), **chosen)
     servers = {
-        "one by one": in_batches(pipeline, 1),
-        "whole requests": in_batches(pipeline, told.group),
+        "one by one": in_batches(pipeline, 1, told.threads),
+        "whole requests": in_batches(pipeline, told.group, told.threads),
         "steps": by_steps(pipeline, sharing),
         **({"steps, HTTP": over_http(pipeline, sharing)} if told.http else {}),
     }

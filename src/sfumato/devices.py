@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -64,3 +66,19 @@ def computes_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.11
     return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Compute with so many threads of the processor within, in this thread alone.
+
+    A program whose threads compute side by side gives one of them the processor and the others one thread each: OpenMP
+    keeps a crew for every thread that ever had more than one, and once all crews together are more than the processor
+    has cores, none of them waits awake for its next work, and small networks take nearly twice as long.
+    """
+    before = torch.get_num_threads()  # a new thread asks for its number once, and would forget one that it was given
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

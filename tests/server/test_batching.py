@@ -334,6 +334,32 @@ def test_workers_make_passes_beside_each_other_and_share_what_waits(passes):
     assert all_done([seated(shared, number, work) for number in range(2)]) == [4.0] * 2
 
 
+def test_a_pass_that_is_alone_has_all_threads_and_the_same_worker_and_of_two_each_has_its_part(passes):
+    network, shared, seen = Halving(), passes(rows=16, workers=2, threads=2), []
+    other, forward = twin(network, shared.ask), network.forward
+    together = threading.Barrier(1)
+
+    def watched(x, timestep):
+        seen.append((threading.get_ident(), torch.get_num_threads()))
+        together.wait(60)
+        return forward(x, timestep)
+
+    network.forward = watched
+
+    def work():
+        with torch.inference_mode():
+            return float(other(torch.full((1, 1), 8.0), HALF))
+
+    for number in range(6):
+        assert all_done([seated(shared, number, work)]) == [4.0]
+    assert seen == seen[:1] * 6
+    assert seen[0][1] == 2
+    together = threading.Barrier(2)
+    all_done([seated(shared, number, work) for number in range(2)])
+    assert seen[-2][0] != seen[-1][0]
+    assert min(seen[-2][1], seen[-1][1]) == 1
+
+
 def test_who_does_not_sit_may_ask_too(passes):
     other = twin(Halving(), passes(rows=16).ask)
     with torch.inference_mode():

@@ -16,7 +16,7 @@ from math import prod
 
 import torch
 
-from sfumato.devices import choose_device
+from sfumato.devices import choose_device, on_threads
 from sfumato.errors import JobNotFound, QueueFull, SfumatoError, StorageError
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
@@ -247,17 +247,17 @@ class Engine:
     # --- making pictures ------------------------------------------------------------------------------------------
 
     def _seat(self) -> None:
-        torch.set_num_threads(self.sharing.threads if self.sharing.exact else 1)  # of this thread alone
-        while (taken := self._next()) is not None:
-            one, picture = taken
-            try:
-                self._make(one, picture)
-            except Stopped:
-                pass
-            except Exception as error:
-                self._failed(one, picture, error)
-            finally:
-                self._leave(one, picture)
+        with on_threads(self.sharing.threads if self.sharing.exact else 1):
+            while (taken := self._next()) is not None:
+                one, picture = taken
+                try:
+                    self._make(one, picture)
+                except Stopped:
+                    pass
+                except Exception as error:
+                    self._failed(one, picture, error)
+                finally:
+                    self._leave(one, picture)
 
     def _next(self) -> tuple[Ongoing, Picture] | None:
         """The picture to make next; None when there will be no more."""

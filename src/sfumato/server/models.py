@@ -91,10 +91,12 @@ class Models:
         return self._locks[name]
 
     def _from_files(self, model: str | Path) -> Pipeline:
+        from sfumato.devices import on_threads
         from sfumato.pipelines.text_to_image import Pipeline
 
-        pipeline = Pipeline.load(model, self.device, **self._settings)
-        pipeline.model.fingerprint()  # of large files it takes seconds, and is remembered
+        with on_threads(1):  # more of them would stay for good, in the way of those that make pictures
+            pipeline = Pipeline.load(model, self.device, **self._settings)
+            pipeline.model.fingerprint()  # of large files it takes seconds, and is remembered
         return pipeline
 
     def _writer(self, model: str | Path) -> LanguageModel | None:

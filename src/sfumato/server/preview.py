@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.data.pictures import to_image
+from sfumato.devices import on_threads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +22,7 @@ SHARE = 4  # and so many times as long as the last one took
 
 def picture_of(painting: Painting) -> Image.Image:
     """The one picture of a painting."""
-    with torch.inference_mode():
+    with on_threads(1), torch.inference_mode():
         return to_image(painting.pictures()[0])
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from sfumato.devices import on_threads
 from sfumato.errors import SfumatoError
 from sfumato.server.batching.call import Call, made_together
 from sfumato.server.batching.sharing import Sharing
@@ -81,7 +82,7 @@ class _Room:
     ready: deque[threading.Lock] = field(default_factory=deque)  # the turns of those that sit and can go on
     quiet: bool = True  # nobody who sits runs
     since: float = 0.0  # when somebody asked last
-    busy: int = 0  # workers that make a pass
+    free: set[int] = field(default_factory=set)  # the numbers of the workers that make no pass
     open: bool = True
 
 
@@ -94,11 +95,13 @@ class Passes:
 
     def __init__(self, sharing: Sharing) -> None:
         self.sharing, self.tally = sharing, Tally()
-        self._change, self._room, self._here = threading.Condition(), _Room(), threading.local()
+        self._change, self._here = threading.Condition(), threading.local()
+        self._room = _Room(free=set(range(sharing.workers)))
         self._served: dict[str, int] = {}  # the number of the last pass that an owner had a part in
         self._most: dict[Any, int] = {}  # rows, of kinds of calls of which fewer fit into memory
         self._workers = [
-            threading.Thread(target=self._work, name="passes", daemon=True) for _ in range(sharing.workers)
+            threading.Thread(target=self._work, args=(number,), name="passes", daemon=True)
+            for number in range(sharing.workers)
         ]
 
     def start(self) -> None:
@@ -151,7 +154,7 @@ class Passes:
             if asked.sitting is not None:
                 self._next_one()
             if self._room.quiet or len(self._room.asked) == 1:
-                self._change.notify()
+                self._change.notify_all()
         asked.turn.acquire()
         if asked.error is not None:
             raise asked.error
@@ -169,7 +172,7 @@ class Passes:
             self._room.ready.popleft().release()
         else:
             self._room.quiet = True
-            self._change.notify()
+            self._change.notify_all()
 
     def _go_on(self, asked: _Asked) -> None:
         """One whose answer is there goes on, when it is its turn."""
@@ -183,34 +186,39 @@ class Passes:
 
     # --- those who answer -----------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        threads = 0
-        while some := self._taken():
-            share = max(1, self.sharing.threads // max(1, self._room.busy))
-            if share != threads:
-                threads = share
-                torch.set_num_threads(threads)  # of this thread alone
-            self._make(some)
+    def _work(self, number: int) -> None:
+        while taken := self._taken(number):
+            some, threads = taken
+            with on_threads(threads):
+                self._make(some)
             with self._change:
-                self._room.busy -= 1
+                self._room.free.add(number)
                 for asked in some:
                     self._go_on(asked)
-                self._change.notify()
+                self._change.notify_all()
 
-    def _taken(self) -> list[_Asked]:
-        """The calls of the next pass, when it is time for it; none when there will be no more."""
+    def _taken(self, number: int) -> tuple[list[_Asked], int] | None:
+        """The calls of a worker's next pass, when it is time for it, and the threads it has; None at the end.
+
+        Of the workers that are free the first one takes them: only its crew of threads is large.
+        """
         with self._change:
             while self._room.open:
                 self._let_go([each for each in self._room.asked if each.sitting is not None and each.sitting.stopped])
-                if self._room.asked and self._is_time():
+                if self._room.asked and self._is_time() and number == min(self._room.free):
                     some = self._chosen()
                     self._room.asked = [asked for asked in self._room.asked if asked not in some]
-                    self._room.busy += 1
+                    self._room.free.remove(number)
                     if self._room.asked:
-                        self._change.notify()
-                    return some
+                        self._change.notify_all()
+                    return some, self._share()
                 self._change.wait(self.sharing.patience if self._room.asked else None)
-            return []
+            return None
+
+    def _share(self) -> int:
+        """The threads of a pass that begins, beside those under way and one that begins now because more waits."""
+        passes = self.sharing.workers - len(self._room.free) + bool(self._room.asked and self._room.free)
+        return max(1, self.sharing.threads // passes)
 
     def _is_time(self) -> bool:
         patience = self.sharing.patience
@@ -228,8 +236,8 @@ class Passes:
         first, *others = in_turn(waiting, lambda asked: asked.sitting.owner if asked.sitting else "", last=self._served)
         key = first.call.key
         alike = [first, *(other for other in others if key is not None and other.call.key == key)]
-        free = self.sharing.workers - self._room.busy
-        room = min(self._most.get(key, self.sharing.rows), math.ceil(sum(each.call.rows for each in alike) / free))
+        even = math.ceil(sum(each.call.rows for each in alike) / len(self._room.free))
+        room = min(self._most.get(key, self.sharing.rows), even)
         some, rows = [first], first.call.rows
         for other in alike[1:]:
             if rows + other.call.rows <= room:
