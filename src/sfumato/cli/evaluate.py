@@ -41,7 +41,7 @@ def evaluate(
         float | None, typer.Option(help="How strongly the prompt steers; else the model's own.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for metrics.json and pictures; else MODEL-evaluation.")
+        Path | None, typer.Option("--out", "-o", help="Folder for the numbers and pictures; else MODEL-evaluation.")
     ] = None,
     device: DeviceOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
