@@ -11,6 +11,7 @@ from sfumato.pipelines.request import Request
 from sfumato.server.job import Job
 from sfumato.server.studio.advice import PAUSE
 from sfumato.server.studio.form import OWN, Form
+from sfumato.server.studio.rounds import emerging
 from sfumato.server.studio.tile import Tile
 
 LONG = 100  # tries, a tenth of a second each
@@ -158,6 +159,11 @@ def test_a_picture_can_be_cancelled_while_it_emerges(stroll, engine):
         assert job.state == "cancelled"
 
     stroll(walk)
+
+
+def test_of_pictures_that_are_made_together_one_share_is_told():
+    told = [emerging(shares) for shares in ([0.0, 0.0], [0.5, 0.0], [0.6, 0.1], [1.0, 0.1], [1.0, 0.6], [1.0, 1.0])]
+    assert told == ["Emerging from noise", *(f"Emerging, {share} %" for share in (25, 25, 50, 75, 100))]
 
 
 def test_a_failure_is_told_in_the_words_of_the_job(stroll):

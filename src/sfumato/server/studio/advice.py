@@ -82,7 +82,9 @@ class Advice:
         with self._ways:
             for added in ways:
                 whole = prompt + added
-                way = button(f"… {added.strip()}", lambda whole=whole: self._take(whole), "quiet", f"Go on: {whole}")
+                way = button(
+                    f"… {added.lstrip(' ,')}", lambda whole=whole: self._take(whole), "quiet", f"Go on: {whole}"
+                )
                 way.props["title"] = whole
 
     def _take(self, whole: str) -> None:

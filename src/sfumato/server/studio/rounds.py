@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from nicegui import background_tasks, ui
 
 from sfumato.errors import SfumatoError
-from sfumato.server.job import FINISHED, Event, Job
+from sfumato.server.job import FINISHED, Job
 from sfumato.server.studio.controls import button
 from sfumato.server.studio.pictures import Picture, picture_of
 from sfumato.server.studio.showing import ways_on
@@ -17,6 +17,12 @@ from sfumato.server.studio.tile import Tile
 
 Vary = Callable[[Sequence[Picture], float], Awaitable[None]]
 AMOUNT = 0.35  # how far variations go at first, 0 to 1
+
+
+def emerging(shares: Sequence[float]) -> str:
+    """How far pictures are together; in quarters alone, since every change is read aloud."""
+    quarter = int(4 * sum(shares) / len(shares))
+    return f"Emerging, {25 * quarter} %" if quarter else "Emerging from noise"
 
 
 class Round(ui.element):
@@ -97,8 +103,10 @@ class Round(ui.element):
                 if event.kind == "queued":
                     self._tell_position(event.position)
                 elif event.kind == "step":
-                    self._tell_share(event)
-                    await self._tiles[job.id, event.picture].show(event)
+                    tile = self._tiles[job.id, event.picture]
+                    tile.advance(event)
+                    self._tell_share()
+                    await tile.show(event)
                 elif event.kind == "picture":
                     await self._show_kept(job)
         except SfumatoError as error:
@@ -117,13 +125,8 @@ class Round(ui.element):
         before = f"{position} picture{'s' * (position != 1)} come{'s' * (position == 1)} before" if position else ""
         self._told.set_text(f"Waiting: {before}" if before else "About to begin")
 
-    def _tell_share(self, event: Event) -> None:
-        """In quarters alone, since every change is read aloud."""
-        if event.stage != "denoise":
-            told = "Becoming sharper"
-        else:
-            quarter = 4 * event.step // max(1, event.steps)
-            told = f"Emerging, {25 * quarter} %" if quarter else "Emerging from noise"
+    def _tell_share(self) -> None:
+        told = emerging([tile.share for tile in self._tiles.values()])
         if told != self._told.text:
             self._told.set_text(told)
 

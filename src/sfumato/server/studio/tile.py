@@ -24,12 +24,17 @@ class Tile(ui.element):
         prompt: what it will show, for those who hear the page.
         size: of the finished picture in pixels, so that nothing jumps.
         opened: called with the finished picture when it is clicked.
+
+    Attributes:
+        picture: when it is finished.
+        share: of its work that is done, 0 to 1.
     """
 
     def __init__(self, prompt: str, size: tuple[int, int], opened: Callable[[Picture], None]) -> None:
         super().__init__("figure")
         self.classes("tile").style(f"--ratio: {size[0]} / {size[1]}")
         self.picture: Picture | None = None
+        self.share = 0.0
         self._opened, self._prompt = opened, prompt
         with self:
             with ui.element("button").classes("frame").on("click", self._open) as self._frame:
@@ -39,10 +44,14 @@ class Tile(ui.element):
             self._bar = Bar(f"How far the picture is: {prompt[:80]}")
             self.below = ui.element("div").classes("below")
 
-    async def show(self, event: Event) -> None:
-        """Follow one step, and show how it looks now."""
+    def advance(self, event: Event) -> None:
+        """Follow one step."""
         if event.steps:
-            self._bar.show(_share(event))
+            self.share = _share(event)
+            self._bar.show(self.share)
+
+    async def show(self, event: Event) -> None:
+        """Show how it looks now."""
         if event.preview is not None:
             picture = await asyncio.to_thread(_preview, event.preview)
             if picture and self.picture is None and not self.is_deleted:
@@ -51,7 +60,7 @@ class Tile(ui.element):
 
     def finish(self, picture: Picture) -> None:
         """Show what is kept, which can be opened from now on."""
-        self.picture = picture
+        self.picture, self.share = picture, 1.0
         self._bar.set_visibility(False)
         self._image.props["src"], self._image.props["alt"] = picture.url, self._prompt
         self._image.classes(remove="haze")
