@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 
+import httpx
 import pytest
 from anyio.to_thread import current_default_thread_limiter
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +20,7 @@ from light_server import LightEngine, light_app, listening, png
 from sfumato.errors import CheckpointError, PromptError, RecipeError, StorageError, StoreFull
 from sfumato.server.keys import Keys
 from sfumato.server.limits import Limits
+from sfumato.server.listening import LARGEST_HEAD
 from sfumato.server.logs import log_to
 from sfumato.server.store import Store
 from sfumato.server.streams import EventStream
@@ -411,6 +413,37 @@ def test_who_leaves_while_the_server_stops_does_not(address, app, engine):
         app.state.serving.leaving.set()
     time.sleep(0.2)
     assert engine.store.job(job.id).state == "running"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: "])
+def test_a_connection_on_which_nobody_asks_for_anything_is_closed(engine, tmp_path, begun):
+    app = light_app(engine, tmp_path, patience=0.3, port=0)
+    with listening(app) as port, connected(f"http://localhost:{port}") as client:
+        client.settimeout(20)
+        client.sendall(begun)
+        time.sleep(0.2)
+        client.sendall(begun and b"x")  # one that comes a byte at a time gets no more time by that
+        assert client.recv(100) == b""
+
+
+def test_a_connection_that_is_used_again_in_time_stays(engine, tmp_path):
+    app = light_app(engine, tmp_path, patience=0.3, port=0)
+    with listening(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        engine.gate.clear()
+        threading.Timer(0.5, engine.gate.set).start()
+        socket_of = []
+        for path in ("/v1/images/generations", "/v1/images/generations"):
+            answer = client.post(path, json=ASK)
+            assert answer.status_code == 200
+            socket_of.append(answer.extensions["network_stream"].get_extra_info("client_addr"))
+        assert socket_of[0] == socket_of[1]
+
+
+@pytest.mark.parametrize("long", [b"GET /health?%s HTTP/1.1\r\n", b"GET /health HTTP/1.1\r\nx: %s\r\n"])
+def test_a_head_that_is_too_long_is_refused(address, long):
+    with connected(address) as client:
+        client.sendall(long % (b"x" * 2 * LARGEST_HEAD) + b"host: localhost\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_body_that_comes_too_slowly_is_given_up(engine, tmp_path):
