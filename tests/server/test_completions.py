@@ -126,8 +126,8 @@ def test_a_prompt_that_is_too_long_or_of_strange_characters_is_refused(ask):
     for prompt in ("to be " * 20, "≈"):
         with pytest.raises(openai.BadRequestError):
             ask.create(model="words", prompt=prompt)
-        with pytest.raises(openai.APIError):
-            list(ask.create(model="words", prompt=prompt, stream=True))
+        with pytest.raises(openai.BadRequestError):
+            ask.create(model="words", prompt=prompt, stream=True)
 
 
 class Slow:
@@ -207,6 +207,13 @@ def test_one_owner_cannot_fill_the_desk():
             assert await text(desk, "one", work) == [True]
 
     asyncio.run(whole())
+
+
+def test_a_stream_for_which_there_is_no_room_is_refused_before_it_begins(ask, monkeypatch):
+    monkeypatch.setattr("sfumato.server.openai.writing.AT_ONCE", 0)
+    with pytest.raises(openai.RateLimitError) as caught:
+        ask.create(model="words", prompt="to be", stream=True)
+    assert caught.value.response.headers["retry-after"] == "5"
 
 
 def test_writing_takes_none_of_the_threads_that_everything_else_is_done_in():

@@ -55,7 +55,8 @@ async def completions(asked: Completion, http: Request, here: Here, owner: Asker
     if len(texts) > MOST_TEXTS:
         raise Refusal(400, f"At most {MOST_TEXTS} texts are written in one call, not {len(texts)}.", "n", "too_many")
     head: dict[str, Any] = {"id": f"cmpl-{secrets.token_urlsafe(16)}", "created": int(time.time()), "model": name}
-    pieces = here.desk.each(owner, lambda: _pieces(writer, asked, texts))
+    begun = await run_in_threadpool(_begun, writer, asked, texts)
+    pieces = here.desk.each(owner, lambda: _noted(begun, texts))
     if asked.stream:
         return EventStream(_streamed(here, writer, asked, texts, head, pieces))
     await awaited(_drained(pieces), here, http, "The text", "The server stops; ask again when it is back.")
@@ -97,17 +98,22 @@ def _chunk(head: dict[str, Any], choice: Choice) -> str:
     return event(Completed(**head, choices=[choice]).model_dump())
 
 
-def _pieces(writer: LanguageModel, asked: Completion, texts: list[Written]) -> Iterator[Piece]:
-    """Writes, and notes in `texts` what was written."""
+def _begun(writer: LanguageModel, asked: Completion, texts: list[Written]) -> Iterator[Piece]:
+    """What is to be written, when somebody asks for it; what cannot be is refused now, while there is no answer yet."""
     from sfumato.pipelines.language.choosing import Sampling
 
     most = TOKENS if asked.max_tokens is None else asked.max_tokens
     if most == 0:
-        return
+        return iter(())
     chosen = {name: value for name in SAMPLING if (value := getattr(asked, name)) is not None}
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
     pairs = [(text.prompt, text.seed) for text in texts]
-    for piece in writer.stream(pairs, tokens=most, sampling=Sampling(**chosen), stop=stop):
+    return writer.stream(pairs, tokens=most, sampling=Sampling(**chosen), stop=stop)
+
+
+def _noted(pieces: Iterator[Piece], texts: list[Written]) -> Iterator[Piece]:
+    """The same, and what was written is noted in `texts`."""
+    for piece in pieces:
         text = texts[piece.row]
         text.text += piece.text
         text.tokens.append(piece.token)

@@ -27,13 +27,16 @@ class Desk:
         self._waiting = Counter[str]()
         self._thread = ThreadPoolExecutor(1, "writer")
 
-    async def each(self, owner: str, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
+    def each(self, owner: str, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
         """What an iterator gives, each as soon as it is there; leaving ends it after its next piece.
 
-        Raises Refusal 429 when too many wait, of all owners or of this one.
+        Raises Refusal 429, at once, when too many wait, of all owners or of this one.
         """
-        if self._waiting.total() >= AT_ONCE or self._waiting[owner] >= EACH_OWNER:
-            raise too_many("Too many texts are being written.", 5)
+        self._require_room(owner)
+        return self._each(owner, work)
+
+    async def _each(self, owner: str, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
+        self._require_room(owner)  # others may have come since
         self._waiting[owner] += 1
         try:
             async with self._turn, aclosing(_threaded(work, self._thread)) as pieces:
@@ -41,6 +44,10 @@ class Desk:
                     yield made
         finally:
             self._waiting[owner] -= 1
+
+    def _require_room(self, owner: str) -> None:
+        if self._waiting.total() >= AT_ONCE or self._waiting[owner] >= EACH_OWNER:
+            raise too_many("Too many texts are being written.", 5)
 
 
 async def _threaded(work: Callable[[], Iterator[Made]], pool: Executor) -> AsyncGenerator[Made, None]:
