@@ -145,7 +145,7 @@ def test_png_info_tells_how_a_picture_was_made(api):
 @pytest.mark.parametrize(
     "recipe",
     [
-        '{"request": {"prompt": %s1%s}}' % ("[" * 400, "]" * 400),
+        '{"request": {"prompt": ' + "[" * 400 + "]" * 400 + "}}",
         '{"request": {"prompt": "\\ud800"}}',
         '{"request": ["a cat"]}',
         "[" * 100_000,
