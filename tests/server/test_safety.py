@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from sfumato.server.keys import Keys
 from sfumato.server.limits import Limits
 from sfumato.server.listening import LARGEST_HEAD
 from sfumato.server.logs import log_to
+from sfumato.server.serving import OPEN
 from sfumato.server.store import Store
 from sfumato.server.streams import EventStream
 
@@ -207,6 +209,36 @@ def test_what_is_no_picture_or_a_bomb_is_refused(client, name):
     assert client.post("/sdapi/v1/img2img", json={**ASK, "init_images": [text]}).status_code == status
     assert client.post("/v1/images/edits", data=ASK, files={"image": content}).status_code == status
     assert client.post("/v1/images/variations", files={"image": content}).status_code == status
+
+
+def test_a_file_without_content_is_refused_and_not_left_out(client):
+    answer = client.post("/jobs", data={"request": json.dumps(ASK)}, files={"picture": b""})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "picture")
+
+
+def test_the_pictures_of_few_calls_are_open_at_a_time(client, engine, monkeypatch):
+    accept, going, most = engine.accept, [0], [0]
+
+    def noted(*asked):
+        going[0] += 1
+        most[0] = max(most[0], going[0])
+        time.sleep(0.05)
+        going[0] -= 1
+        return accept(*asked)
+
+    monkeypatch.setattr(engine, "accept", noted)
+    picture = png((1, 2, 3))
+    text = base64.b64encode(picture).decode()
+    calls = [
+        lambda: client.post("/jobs", json={**ASK, "picture": text}),
+        lambda: client.post("/sdapi/v1/img2img", json={**ASK, "init_images": [text]}),
+        lambda: client.post("/v1/images/edits", data=ASK, files={"image": picture}),
+        lambda: client.post("/v1/images/variations", files={"image": picture}),
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(call) for call in calls * 2]
+        assert {answer.result(60).status_code for answer in answers} == {200, 202}
+    assert most[0] == OPEN
 
 
 BODIES = {

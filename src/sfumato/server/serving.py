@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import threading
@@ -26,6 +27,8 @@ from sfumato.server.settings import Settings
 if TYPE_CHECKING:
     from sfumato.server.engine import Engine
 
+OPEN = 2  # calls whose pictures are open at a time
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -38,6 +41,7 @@ class Serving:
         log, metrics: what is written down and counted.
         desk: where texts are written.
         board: what calls of A1111's interface are doing.
+        opening: held while the pictures that came with a call are open.
         leaving: set when the server is asked to stop: jobs whose clients are cut off then are not cancelled.
         ready: set when the first model is loaded.
     """
@@ -51,6 +55,7 @@ class Serving:
     metrics: Metrics
     desk: Desk = field(default_factory=Desk)
     board: Board = field(default_factory=Board)
+    opening: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OPEN))
     leaving: threading.Event = field(default_factory=threading.Event)
     ready: threading.Event = field(default_factory=threading.Event)
 

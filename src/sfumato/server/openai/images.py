@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ async def edits(http: Request, here: Here, owner: Asker) -> Any:
     asked, files = await form_of(http, Edit, ("image", "mask"))
     settings = asking.settings_of(asked, await _steps(here, asked.model))
     pictures, mask = files.get("image", []), one(files, "mask")
-    settings |= await run_in_threadpool(asking.edited, asked, pictures, mask)
-    return await _answer(here, owner, asked, settings, http, "image_edit")
+    given = partial(asking.edited, asked, pictures, mask)
+    return await _answer(here, owner, asked, settings, http, "image_edit", given)
 
 
 @router.post(
@@ -72,16 +73,22 @@ async def variations(http: Request, here: Here, owner: Asker) -> Any:
     """Make pictures like one."""
     asked, files = await form_of(http, Variation, ("image",))
     settings = asking.settings_of(asked, await _steps(here, asked.model))
-    settings |= await run_in_threadpool(asking.varied, asked, one(files, "image"))
-    return await _answer(here, owner, asked, settings, http, "")
+    given = partial(asking.varied, asked, one(files, "image"))
+    return await _answer(here, owner, asked, settings, http, "", given)
 
 
 async def _answer(
-    here: Serving, owner: str, asked: Common, settings: dict[str, Any], http: Request, name: str
+    here: Serving,
+    owner: str,
+    asked: Common,
+    settings: dict[str, Any],
+    http: Request,
+    name: str,
+    given: Callable[[], dict[str, Any]] | None = None,
 ) -> Response | Pictures:
     """The pictures, or a stream of events whose names begin with `name`."""
     job, agreed = await submit(
-        here, owner, asked.model, settings, asked.n or 1, bool(asked.private), names=asking.NAMES
+        here, owner, asked.model, settings, asked.n or 1, bool(asked.private), asking.NAMES, given
     )
     size = f"{agreed.width}x{agreed.height}"
     if isinstance(asked, Rendered) and asked.stream:
