@@ -214,6 +214,8 @@ def test_what_is_no_picture_or_a_bomb_is_refused(client, name):
 def test_a_file_without_content_is_refused_and_not_left_out(client):
     answer = client.post("/jobs", data={"request": json.dumps(ASK)}, files={"picture": b""})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "picture")
+    answer = client.post("/v1/images/edits", data=ASK, files={"image": png((1, 2, 3)), "mask": b""})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mask")
 
 
 def test_the_pictures_of_few_calls_are_open_at_a_time(client, engine, monkeypatch):

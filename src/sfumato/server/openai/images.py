@@ -99,12 +99,13 @@ async def _answer(
 
 
 def _pictures(here: Serving, job: Job, paths: list[Path], asked: Common, size: str, base: str) -> Pictures:
-    format = (isinstance(asked, Rendered) and asked.output_format) or "png"
+    rendered = asked if isinstance(asked, Rendered) else None
+    format = (rendered and rendered.output_format) or "png"
+    quality = rendered.output_compression if rendered else None
     if asked.response_format == "url":
-        links = [base.rstrip("/") + here.links.path(job.id, number, format) for number in range(len(paths))]
-        data = [Picture(url=link) for link in links]
+        links = [here.links.path(job.id, number, format, quality) for number in range(len(paths))]
+        data = [Picture(url=base.rstrip("/") + link) for link in links]
     else:
-        quality = asked.output_compression if isinstance(asked, Rendered) else None
         signer = here.engine.store.marks.signer
         data = [Picture(b64_json=base64.b64encode(encoded(path, format, quality, signer)).decode()) for path in paths]
     return Pictures(created=int(time.time()), data=data, output_format=format, size=size)
