@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -409,10 +410,10 @@ def connected(address):
     return socket.create_connection((host, int(port)))
 
 
-def asked(client, body):
+def asked(client, body, path="v1/images/generations"):
     """Send a call for pictures."""
-    head = b"POST /v1/images/generations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    client.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+    head = b"POST /%s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    client.sendall(head % path.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
 
 
 def soon(look, seconds=120):
@@ -422,6 +423,26 @@ def soon(look, seconds=120):
         assert time.monotonic() < until
         time.sleep(0.01)
     return seen
+
+
+@pytest.mark.parametrize("path", ["v1/images/generations", "jobs", "sdapi/v1/txt2img", "v1/completions"])
+def test_a_model_that_is_loading_keeps_nobody_from_anything_else(address, engine, monkeypatch, path):
+    gate, pipeline, writer = threading.Event(), engine.models.pipeline, engine.models.writer
+    monkeypatch.setattr(engine.models, "names", lambda: ["light", "words", "slow"])
+    monkeypatch.setattr(engine.models, "pipeline", lambda name: pipeline("light" if gate.wait(20) else name))
+    monkeypatch.setattr(engine.models, "writer", lambda name: writer("light" if gate.wait(20) else name))
+    body = {**ASK, "model": "slow", "override_settings": {"sd_model_checkpoint": "slow"}}
+    if not path.startswith("sdapi"):
+        del body["override_settings"]
+    with ExitStack() as open_, httpx.Client(base_url=address, timeout=60) as client:
+        for _ in range(50):
+            asked(open_.enter_context(connected(address)), json.dumps(body).encode(), path)
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert client.get("/jobs").json()["jobs"] == []
+        assert client.get("/sdapi/v1/progress").status_code == 200
+        assert time.monotonic() - began < 10
+        gate.set()
 
 
 def running(engine):

@@ -15,6 +15,7 @@ from sfumato.errors import PromptError
 from sfumato.pipelines.request import Request
 from sfumato.server.errors import Refusal, parameter_of
 from sfumato.server.job import Job
+from sfumato.server.loading import loaded
 from sfumato.server.serving import Serving
 from sfumato.server.shapes import PICTURES
 
@@ -71,15 +72,17 @@ async def submit(
         Refusal: a setting is out of bounds or not for this model; `param` names it.
         ModelNotFound, QueueFull, StorageError: as the engine says.
     """
-    private = private or here.settings.private
+    private, models = private or here.settings.private, here.engine.models
+    name = model or models.default
+    await loaded(here, name, models.pipeline)
     try:
         async with here.opening if given else nullcontext():
             job, asked = await run_in_threadpool(
-                _accepted, here.engine, owner, model, settings, given or dict, count, private
+                _accepted, here.engine, owner, name, settings, given or dict, count, private
             )
     except PromptError as error:
-        name = parameter_of(str(error))
-        raise Refusal(400, str(error), (names or {}).get(name or "", name), "invalid_value") from error
+        param = parameter_of(str(error))
+        raise Refusal(400, str(error), (names or {}).get(param or "", param), "invalid_value") from error
     except Refusal as refusal:
         refusal.param = (names or {}).get(refusal.param or "", refusal.param)
         raise
@@ -90,13 +93,12 @@ async def submit(
 def _accepted(
     engine: Engine,
     owner: str,
-    model: str | None,
+    name: str,
     settings: Settings,
     given: Callable[[], Settings],
     count: int,
     private: bool,
 ) -> tuple[Job, Asked]:
-    name = model or engine.models.default
     pipeline = engine.models.pipeline(name)
     told = {key: value for key, value in {**settings, **given()}.items() if value is not None}
     _require_outside(told)

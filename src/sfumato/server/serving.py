@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,7 @@ class Serving:
         desk: where texts are written.
         board: what calls of A1111's interface are doing.
         opening: held while the pictures that came with a call are open.
+        loading: for each model, held by the call that may have to load it.
         leaving: set when the server is asked to stop: jobs whose clients are cut off then are not cancelled.
         ready: set when the first model is loaded.
     """
@@ -56,6 +58,7 @@ class Serving:
     desk: Desk = field(default_factory=Desk)
     board: Board = field(default_factory=Board)
     opening: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OPEN))
+    loading: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     leaving: threading.Event = field(default_factory=threading.Event)
     ready: threading.Event = field(default_factory=threading.Event)
 

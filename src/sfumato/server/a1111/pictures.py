@@ -22,6 +22,7 @@ from sfumato.server.a1111.shapes import A1111_WRONG, Img2Img, Made, Progress, St
 from sfumato.server.asking import Asked, submit
 from sfumato.server.encoding import encode
 from sfumato.server.errors import Refusal
+from sfumato.server.loading import loaded
 from sfumato.server.serving import Asker, Here, Owner, Serving
 from sfumato.server.waiting import kept_so_far, pictures_of
 
@@ -75,7 +76,7 @@ async def _made(
 ) -> Made:
     options = {**here.board.options(owner), **(asked.override_settings or {})}
     model = chosen(here, options)
-    pipeline = await run_in_threadpool(here.engine.models.pipeline, model)
+    pipeline = await loaded(here, model, here.engine.models.pipeline)
     settings = settings_of(asked, options, pipeline.way.takes)
     count = (asked.batch_size or 1) * (asked.n_iter or 1)
     job, agreed = await submit(here, owner, model, settings, count, names=NAMES, given=given)

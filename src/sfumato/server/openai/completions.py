@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from sfumato.server.errors import Refusal, answers
+from sfumato.server.loading import loaded
 from sfumato.server.openai.texts import MOST_TEXTS, Choice, Completed, Completion, Usage
 from sfumato.server.serving import Asker, Here, Serving
 from sfumato.server.streams import EventStream, event
@@ -48,7 +49,7 @@ async def completions(asked: Completion, http: Request, here: Here, owner: Asker
     _require_known(asked)
     models = here.engine.models
     name = asked.model or models.default
-    writer = await run_in_threadpool(models.writer, name)
+    writer = await loaded(here, name, models.writer)
     if writer is None:
         raise Refusal(404, f"The model '{name}' has no language model.", "model", "model_not_found")
     texts = [Written(*each) for each in writer.asked(_prompts(asked, writer), asked.n or 1, asked.seed)]

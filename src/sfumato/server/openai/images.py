@@ -19,6 +19,7 @@ from sfumato.server.encoding import encoded
 from sfumato.server.errors import answers
 from sfumato.server.forms import described, form_of, one
 from sfumato.server.job import Job
+from sfumato.server.loading import loaded
 from sfumato.server.openai import asking
 from sfumato.server.openai.shapes import Common, Edit, Generation, Picture, Pictures, Rendered, Variation
 from sfumato.server.openai.streaming import Shown, streamed
@@ -114,5 +115,5 @@ def _pictures(here: Serving, job: Job, paths: list[Path], asked: Common, size: s
 async def _steps(here: Serving, model: str | None) -> int:
     """How many steps the model usually takes."""
     models = here.engine.models
-    pipeline = await run_in_threadpool(models.pipeline, model or models.default)
+    pipeline = await loaded(here, model or models.default, models.pipeline)
     return asking.usual_steps(getattr(pipeline.way, "usual", {}), Plan.num_inference_steps)
