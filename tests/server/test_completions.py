@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 import httpx
 import openai
@@ -207,6 +207,33 @@ def test_one_owner_cannot_fill_the_desk():
             go.set()
             assert await asyncio.gather(*texts) == [[True]] * AT_ONCE
             assert await text(desk, "one", work) == [True]
+
+    asyncio.run(whole())
+
+
+def test_who_reads_slowly_keeps_nobody_from_writing():
+    async def whole():
+        desk, begun = Desk(), []
+
+        def late():
+            begun.append("late")
+            yield 0
+
+        async with aclosing(desk.each("slow", lambda: iter(range(3)))) as slow:
+            assert await anext(slow) == 0
+            assert await asyncio.wait_for(text(desk, "quick", lambda: iter("ab")), 5) == ["a", "b"]
+            assert [piece async for piece in slow] == [1, 2]
+        with held() as (work, go):
+            first = asyncio.create_task(text(desk, "one", work))
+            await asyncio.sleep(0.05)
+            left = asyncio.create_task(text(desk, "another", late))
+            await asyncio.sleep(0.05)
+            left.cancel()
+            await asyncio.wait([left], timeout=5)
+            go.set()
+            assert await first == [True]
+        assert await text(desk, "one", lambda: iter("c")) == ["c"]
+        assert begun == []
 
     asyncio.run(whole())
 
