@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from light_server import LightEngine, light_app, listening, png
 from sfumato.errors import CheckpointError, PromptError, RecipeError, StorageError, StoreFull
+from sfumato.server.bodies import MOST_COMMAS
 from sfumato.server.keys import Keys
 from sfumato.server.limits import Limits
 from sfumato.server.listening import LARGEST_HEAD
@@ -174,6 +175,16 @@ def test_a_body_that_grows_too_large_is_stopped(small, path):
 
     kind = "multipart/form-data; boundary=x" if path.endswith("edits") else "application/json"
     assert small.post(path, content=pieces(), headers={"content-type": kind}).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/v1/images/generations", "/v1/completions", "/sdapi/v1/txt2img"])
+def test_a_body_of_too_many_values_is_stopped_and_a_form_with_a_picture_is_not(client, path):
+    body = b'{"prompt": "a", "mix": [' + b"0," * MOST_COMMAS + b"0]}"
+    answer = client.post(path, content=body, headers=JSON)
+    assert answer.status_code == 413
+    assert "too many values" in answer.text
+    commas = png((1, 2, 3)) + b"," * 2 * MOST_COMMAS  # what comes after a PNG is not looked at
+    assert client.post("/v1/images/variations", files={"image": commas}).status_code == 200
 
 
 def test_what_one_request_took_is_free_again_for_others(small):
