@@ -5,10 +5,12 @@ import io
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from addresses import holds_up_the_loop
 from light_server import SIDE, painted, png
@@ -140,6 +142,42 @@ def test_png_info_tells_how_a_picture_was_made(api):
     assert api.http.post("/png-info", json={"image": "junk"}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        '{"request": {"prompt": ' + "[" * 400 + "]" * 400 + "}}",
+        '{"request": {"prompt": "\\ud800"}}',
+        '{"request": ["a cat"]}',
+        "[" * 100_000,
+    ],
+)
+def test_a_recipe_that_no_answer_can_hold_is_none(api, recipe):
+    chunks, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    chunks.add_itxt("sfumato", recipe)
+    Image.new("RGB", (8, 8)).save(file, format="PNG", pnginfo=chunks)
+    answer = api.post("/png-info", {"image": api._url(file.getvalue())})
+    assert answer == {"info": "", "items": {}, "parameters": {}}
+
+
+def test_few_large_pictures_are_read_at_a_time(api, monkeypatch):
+    going, most, opened = [0], [0], Image.open
+
+    @contextmanager
+    def counted(*given, **named):
+        going[0] += 1
+        most[0] = max(most[0], going[0])
+        time.sleep(0.05)
+        with opened(*given, **named) as picture:
+            yield picture
+        going[0] -= 1
+
+    monkeypatch.setattr(Image, "open", counted)
+    with ThreadPoolExecutor(8) as pool:
+        for answer in pool.map(lambda _: api.post("/png-info", {"image": api._url(png("red"))}), range(8)):
+            assert answer["info"] == ""
+    assert most[0] <= 2
+
+
 def test_nobody_waits_while_a_large_picture_is_read(api, monkeypatch):
     held_up = []
 
@@ -153,8 +191,6 @@ def test_nobody_waits_while_a_large_picture_is_read(api, monkeypatch):
 
 
 def with_text(picture):
-    from PIL import PngImagePlugin
-
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text("parameters", picture.info["parameters"])
     file = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import time
 
 from starlette.testclient import TestClient
@@ -43,3 +44,14 @@ def test_the_engine_is_stopped_whatever_failed_before(engine, tmp_path, monkeypa
     with TestClient(light_app(engine, tmp_path), "http://localhost") as client:
         assert client.get("/health").status_code == 200
     assert stopped == [True]
+
+
+def test_a_server_that_stops_does_not_wait_for_a_model_that_is_loading(engine, tmp_path, monkeypatch):
+    gate, began = threading.Event(), time.monotonic()
+    monkeypatch.setattr(engine.models, "pipeline", lambda name: gate.wait(10))
+    try:
+        with TestClient(light_app(engine, tmp_path), "http://localhost") as client:
+            assert client.get("/ready").status_code == 503
+        assert time.monotonic() - began < 8
+    finally:
+        gate.set()

@@ -11,7 +11,16 @@ import torch
 from PIL import Image
 
 from instant import Instant, Shelf
-from sfumato.errors import CheckpointError, JobNotFound, ModelNotFound, PromptError, QueueFull, RecipeError, StoreFull
+from sfumato.errors import (
+    CheckpointError,
+    DataError,
+    JobNotFound,
+    ModelNotFound,
+    PromptError,
+    QueueFull,
+    RecipeError,
+    StoreFull,
+)
 from sfumato.pipelines.keepsake import read_recipe
 from sfumato.pipelines.request import Request
 from sfumato.pipelines.text_to_image import Pipeline
@@ -185,6 +194,22 @@ def test_what_fails_fails_alone_and_says_so_without_the_folders_of_the_machine(h
     assert said(CheckpointError("/home/somebody/models/a b.json is missing, sigma / alpha")) == (
         "a b.json is missing, sigma / alpha"
     )
+
+
+@pytest.mark.parametrize("error", [PromptError, DataError])
+def test_what_a_private_job_failed_of_is_told_without_its_words(house, monkeypatch, tmp_path, error):
+    def quoting(self, batch):
+        raise error(f"The prompt {batch.prompts[0]!r} names none of the classes.")
+
+    monkeypatch.setattr(Instant, "paintings", quoting)
+    with Store(tmp_path) as store:
+        here = house(shelf=store)
+        for private in (False, True):
+            job = here.engine.submit(ME, "instant", request("a hidden cat"), private=private)
+            (ended,) = here.finished(job)
+            assert ended.state == "failed"
+            assert ("hidden" in ended.error) is not private
+        here.engine.stop()
 
 
 def test_a_job_whose_failure_cannot_be_written_is_let_go_and_can_be_cancelled(house, monkeypatch):

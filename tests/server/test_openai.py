@@ -44,6 +44,15 @@ def test_a_url_leads_to_the_picture_without_a_key(ask):
         urllib.request.urlopen(answer.data[0].url[:-1] + "x")
 
 
+def test_a_url_leads_to_a_picture_as_small_as_was_asked_for(ask):
+    def table(quality):
+        asked = {"response_format": "url", "output_format": "jpeg", "output_compression": quality}
+        with urllib.request.urlopen(ask.images.generate(prompt="a", **asked).data[0].url) as file:
+            return Image.open(io.BytesIO(file.read())).quantization[0]
+
+    assert sum(table(10)) > 5 * sum(table(90))
+
+
 def test_quality_means_steps(ask, engine):
     for quality in ("low", "medium", "high"):
         ask.images.generate(prompt="a", quality=quality)

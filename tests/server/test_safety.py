@@ -8,7 +8,10 @@ import struct
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
+import httpx
 import pytest
 from anyio.to_thread import current_default_thread_limiter
 from starlette.concurrency import run_in_threadpool
@@ -17,9 +20,12 @@ from starlette.websockets import WebSocketDisconnect
 
 from light_server import LightEngine, light_app, listening, png
 from sfumato.errors import CheckpointError, PromptError, RecipeError, StorageError, StoreFull
+from sfumato.server.bodies import MOST_COMMAS
 from sfumato.server.keys import Keys
 from sfumato.server.limits import Limits
+from sfumato.server.listening import LARGEST_HEAD
 from sfumato.server.logs import log_to
+from sfumato.server.serving import OPEN
 from sfumato.server.store import Store
 from sfumato.server.streams import EventStream
 
@@ -171,6 +177,16 @@ def test_a_body_that_grows_too_large_is_stopped(small, path):
     assert small.post(path, content=pieces(), headers={"content-type": kind}).status_code == 413
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/v1/images/generations", "/v1/completions", "/sdapi/v1/txt2img"])
+def test_a_body_of_too_many_values_is_stopped_and_a_form_with_a_picture_is_not(client, path):
+    body = b'{"prompt": "a", "mix": [' + b"0," * MOST_COMMAS + b"0]}"
+    answer = client.post(path, content=body, headers=JSON)
+    assert answer.status_code == 413
+    assert "too many values" in answer.text
+    commas = png((1, 2, 3)) + b"," * 2 * MOST_COMMAS  # what comes after a PNG is not looked at
+    assert client.post("/v1/images/variations", files={"image": commas}).status_code == 200
+
+
 def test_what_one_request_took_is_free_again_for_others(small):
     for _ in range(30):
         assert small.post("/jobs", content=b" " * 90_000, headers=JSON).status_code == 400
@@ -205,6 +221,38 @@ def test_what_is_no_picture_or_a_bomb_is_refused(client, name):
     assert client.post("/sdapi/v1/img2img", json={**ASK, "init_images": [text]}).status_code == status
     assert client.post("/v1/images/edits", data=ASK, files={"image": content}).status_code == status
     assert client.post("/v1/images/variations", files={"image": content}).status_code == status
+
+
+def test_a_file_without_content_is_refused_and_not_left_out(client):
+    answer = client.post("/jobs", data={"request": json.dumps(ASK)}, files={"picture": b""})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "picture")
+    answer = client.post("/v1/images/edits", data=ASK, files={"image": png((1, 2, 3)), "mask": b""})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mask")
+
+
+def test_the_pictures_of_few_calls_are_open_at_a_time(client, engine, monkeypatch):
+    accept, going, most = engine.accept, [0], [0]
+
+    def noted(*asked):
+        going[0] += 1
+        most[0] = max(most[0], going[0])
+        time.sleep(0.05)
+        going[0] -= 1
+        return accept(*asked)
+
+    monkeypatch.setattr(engine, "accept", noted)
+    picture = png((1, 2, 3))
+    text = base64.b64encode(picture).decode()
+    calls = [
+        lambda: client.post("/jobs", json={**ASK, "picture": text}),
+        lambda: client.post("/sdapi/v1/img2img", json={**ASK, "init_images": [text]}),
+        lambda: client.post("/v1/images/edits", data=ASK, files={"image": picture}),
+        lambda: client.post("/v1/images/variations", files={"image": picture}),
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(call) for call in calls * 2]
+        assert {answer.result(60).status_code for answer in answers} == {200, 202}
+    assert most[0] == OPEN
 
 
 BODIES = {
@@ -373,10 +421,10 @@ def connected(address):
     return socket.create_connection((host, int(port)))
 
 
-def asked(client, body):
+def asked(client, body, path="v1/images/generations"):
     """Send a call for pictures."""
-    head = b"POST /v1/images/generations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    client.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+    head = b"POST /%s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    client.sendall(head % path.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
 
 
 def soon(look, seconds=120):
@@ -386,6 +434,26 @@ def soon(look, seconds=120):
         assert time.monotonic() < until
         time.sleep(0.01)
     return seen
+
+
+@pytest.mark.parametrize("path", ["v1/images/generations", "jobs", "sdapi/v1/txt2img", "v1/completions"])
+def test_a_model_that_is_loading_keeps_nobody_from_anything_else(address, engine, monkeypatch, path):
+    gate, pipeline, writer = threading.Event(), engine.models.pipeline, engine.models.writer
+    monkeypatch.setattr(engine.models, "names", lambda: ["light", "words", "slow"])
+    monkeypatch.setattr(engine.models, "pipeline", lambda name: pipeline("light" if gate.wait(20) else name))
+    monkeypatch.setattr(engine.models, "writer", lambda name: writer("light" if gate.wait(20) else name))
+    body = {**ASK, "model": "slow", "override_settings": {"sd_model_checkpoint": "slow"}}
+    if not path.startswith("sdapi"):
+        del body["override_settings"]
+    with ExitStack() as open_, httpx.Client(base_url=address, timeout=60) as client:
+        for _ in range(50):
+            asked(open_.enter_context(connected(address)), json.dumps(body).encode(), path)
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert client.get("/jobs").json()["jobs"] == []
+        assert client.get("/sdapi/v1/progress").status_code == 200
+        assert time.monotonic() - began < 10
+        gate.set()
 
 
 def running(engine):
@@ -411,6 +479,37 @@ def test_who_leaves_while_the_server_stops_does_not(address, app, engine):
         app.state.serving.leaving.set()
     time.sleep(0.2)
     assert engine.store.job(job.id).state == "running"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: "])
+def test_a_connection_on_which_nobody_asks_for_anything_is_closed(engine, tmp_path, begun):
+    app = light_app(engine, tmp_path, patience=0.3, port=0)
+    with listening(app) as port, connected(f"http://localhost:{port}") as client:
+        client.settimeout(20)
+        client.sendall(begun)
+        time.sleep(0.2)
+        client.sendall(begun and b"x")  # one that comes a byte at a time gets no more time by that
+        assert client.recv(100) == b""
+
+
+def test_a_connection_that_is_used_again_in_time_stays(engine, tmp_path):
+    app = light_app(engine, tmp_path, patience=0.3, port=0)
+    with listening(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        engine.gate.clear()
+        threading.Timer(0.5, engine.gate.set).start()
+        socket_of = []
+        for path in ("/v1/images/generations", "/v1/images/generations"):
+            answer = client.post(path, json=ASK)
+            assert answer.status_code == 200
+            socket_of.append(answer.extensions["network_stream"].get_extra_info("client_addr"))
+        assert socket_of[0] == socket_of[1]
+
+
+@pytest.mark.parametrize("long", [b"GET /health?%s HTTP/1.1\r\n", b"GET /health HTTP/1.1\r\nx: %s\r\n"])
+def test_a_head_that_is_too_long_is_refused(address, long):
+    with connected(address) as client:
+        client.sendall(long % (b"x" * 2 * LARGEST_HEAD) + b"host: localhost\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_body_that_comes_too_slowly_is_given_up(engine, tmp_path):

@@ -296,6 +296,19 @@ def test_the_history_is_read_page_by_page_without_a_gap(store, monkeypatch):
     assert store.unfinished() == jobs
 
 
+def test_a_job_ends_after_it_began_when_the_clock_goes_back_and_is_not_forgotten_for_that(store, monkeypatch):
+    now = store_module.time.time()
+    job = store.add("local", "digits", CAT)
+    monkeypatch.setattr(store_module.time, "time", lambda: now - 1e8)
+    store.mark(job.id, "running")
+    store.keep(job.id, 0, picture(0), {})
+    monkeypatch.setattr(store_module.time, "time", lambda: now - 2e8)
+    job = store.mark(job.id, "done")
+    assert job.created <= job.started <= job.finished
+    monkeypatch.setattr(store_module.time, "time", lambda: now + 60)
+    assert store.prune(older_than=86_400) == 0
+
+
 def test_the_history_keeps_its_order_when_the_clock_goes_back(store, monkeypatch):
     first = store.add("local", "digits", CAT)
     monkeypatch.setattr(store_module.time, "time", lambda: 1e9)

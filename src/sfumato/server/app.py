@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -102,24 +103,24 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     serving: Serving = app.state.serving
     serving.engine.start()
-    tasks = [asyncio.create_task(work) for work in (_load(serving), _tidy(serving))]
+    threading.Thread(target=_load, args=(serving,), name="loading", daemon=True).start()
+    tidying = asyncio.create_task(_tidy(serving))
     try:
         yield
     finally:
         serving.leaving.set()
-        for task in tasks:
-            task.cancel()
+        tidying.cancel()
         try:
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(tidying, return_exceptions=True)
         finally:
             await asyncio.to_thread(serving.engine.stop)
 
 
-async def _load(serving: Serving) -> None:
-    """Load the first model before somebody waits for it."""
+def _load(serving: Serving) -> None:
+    """Load the first model before somebody waits for it: in a thread that no server which stops waits for."""
     models = serving.engine.models
     try:
-        await asyncio.to_thread(models.pipeline, models.default)
+        models.pipeline(models.default)
         serving.ready.set()
         serving.log.write("ready", model=models.default)
     except Exception as error:

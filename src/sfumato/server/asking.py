@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from sfumato.errors import PromptError
 from sfumato.pipelines.request import Request
 from sfumato.server.errors import Refusal, parameter_of
 from sfumato.server.job import Job
+from sfumato.server.loading import loaded
 from sfumato.server.serving import Serving
 from sfumato.server.shapes import PICTURES
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from sfumato.server.engine import Engine
 
 SIZES = ("width", "height")
+
+Settings = Mapping[str, Any]
+"""Of a `Request`, by their names; what is None is left to the model."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,11 @@ async def submit(
     here: Serving,
     owner: str,
     model: str | None,
-    settings: Mapping[str, Any],
+    settings: Settings,
     count: int = 1,
     private: bool = False,
     names: Mapping[str, str] | None = None,
+    given: Callable[[], Settings] | None = None,
 ) -> tuple[Job, Asked]:
     """Accept a job.
 
@@ -55,21 +61,28 @@ async def submit(
         here: the server.
         owner: who asks.
         model: its name; the server's first one if None.
-        settings: of a `Request`; what is None is left to the model. Pictures are PIL images.
+        settings: of its first picture.
         count: pictures.
         private: whether its words are to be forgotten.
         names: what the client calls settings, where it calls them otherwise.
+        given: opens the pictures that came with the call, and gives the settings that they are part of, as PIL images;
+            called in a thread, and for few calls at a time, since a small file may hold a picture that fills memory.
 
     Raises:
         Refusal: a setting is out of bounds or not for this model; `param` names it.
         ModelNotFound, QueueFull, StorageError: as the engine says.
     """
-    private = private or here.settings.private
+    private, models = private or here.settings.private, here.engine.models
+    name = model or models.default
+    await loaded(here, name, models.pipeline)
     try:
-        job, asked = await run_in_threadpool(_accepted, here.engine, owner, model, settings, count, private)
+        async with here.opening if given else nullcontext():
+            job, asked = await run_in_threadpool(
+                _accepted, here.engine, owner, name, settings, given or dict, count, private
+            )
     except PromptError as error:
-        name = parameter_of(str(error))
-        raise Refusal(400, str(error), (names or {}).get(name or "", name), "invalid_value") from error
+        param = parameter_of(str(error))
+        raise Refusal(400, str(error), (names or {}).get(param or "", param), "invalid_value") from error
     except Refusal as refusal:
         refusal.param = (names or {}).get(refusal.param or "", refusal.param)
         raise
@@ -78,22 +91,27 @@ async def submit(
 
 
 def _accepted(
-    engine: Engine, owner: str, model: str | None, settings: Mapping[str, Any], count: int, private: bool
+    engine: Engine,
+    owner: str,
+    name: str,
+    settings: Settings,
+    given: Callable[[], Settings],
+    count: int,
+    private: bool,
 ) -> tuple[Job, Asked]:
-    name = model or engine.models.default
     pipeline = engine.models.pipeline(name)
-    given = {key: value for key, value in settings.items() if value is not None}
-    _require_outside(given)
-    prompt, seed = given.pop("prompt", ""), given.pop("seed", None)
+    told = {key: value for key, value in {**settings, **given()}.items() if value is not None}
+    _require_outside(told)
+    prompt, seed = told.pop("prompt", ""), told.pop("seed", None)
     try:
-        (request,) = pipeline.requests(prompt, 1, seed, **given)
+        (request,) = pipeline.requests(prompt, 1, seed, **told)
         job, size = engine.accept(owner, name, request, count, private)
     except PromptError as error:
         param = parameter_of(str(error), SIZES)
         if param or "pixels" in str(error):
             raise Refusal(400, f"{error} {_sizes_told(pipeline)}", param or SIZES[0], "invalid_size") from error
         raise
-    return job, Asked(name, request, *size)
+    return job, Asked(name, job.asked(), *size)  # whose pictures lie in the store, and no longer in memory
 
 
 def _sizes_told(pipeline: Pipeline) -> str:
@@ -103,10 +121,10 @@ def _sizes_told(pipeline: Pipeline) -> str:
     return told + ("." if unit is None else f", and other sides that are multiples of {unit * prod(pipeline.factors)}.")
 
 
-def _require_outside(given: Mapping[str, Any]) -> None:
+def _require_outside(told: Settings) -> None:
     """Refuse names of files: what the server begins with came with the call. `Limits` refuses those of networks."""
     for name in PICTURES:
-        if given.get(name) is not None and not isinstance(given[name], Image.Image):
+        if told.get(name) is not None and not isinstance(told[name], Image.Image):
             raise Refusal(400, f"{name} is a picture, not where one lies.", name, "not_here")
-    if str(given.get("spacing", "")).endswith(".json"):
+    if str(told.get("spacing", "")).endswith(".json"):
         raise Refusal(400, "spacing names a file of the server, which is not read for clients.", "spacing", "not_here")

@@ -11,6 +11,7 @@ from sfumato.server.errors import Refusal
 
 AT_ONCE = 4  # of the largest bodies, in memory
 LATER = {"Retry-After": "2"}
+MOST_COMMAS = 200_000  # of a body that is no form: small values of JSON take many times their bytes
 PIECE = 2**16  # bytes of an answer that a client has `patience` for
 
 
@@ -23,7 +24,8 @@ class Bodies:
 
     Args:
         app: what is inside.
-        most: bytes of a body, counted as they come, whatever its header says.
+        most: bytes of a body, counted as they come, whatever its header says; of its commas, by which values of JSON
+            are told, `MOST_COMMAS`.
         patience: seconds for the next piece of a body, and for a client to take the next piece of an answer.
     """
 
@@ -35,8 +37,10 @@ class Bodies:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = _Body(self, receive, send)
-        length = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        is_form = headers.get("content-type", "").lower().startswith("multipart/")
+        body = _Body(self, receive, send, None if is_form else MOST_COMMAS)
+        length = headers.get("content-length", "")
         if length.isdecimal() and len(length) < 20 and int(length) > self.most:
             body.refusal = self.too_large()
         try:
@@ -65,10 +69,10 @@ class Bodies:
 class _Body:
     """The body of one request, and the answer to it."""
 
-    def __init__(self, bodies: Bodies, receive: Receive, send: Send) -> None:
+    def __init__(self, bodies: Bodies, receive: Receive, send: Send, commas: int | None) -> None:
         self.refusal: Refusal | None = None
         self.begun, self.left, self.size, self._whole = False, False, 0, False
-        self._bodies, self._receive, self._send = bodies, receive, send
+        self._bodies, self._receive, self._send, self._commas = bodies, receive, send, commas
 
     async def receive(self) -> Message:
         if self._whole:
@@ -85,6 +89,10 @@ class _Body:
         if not self._bodies.take(piece):
             raise self._stop(Refusal(503, "Too many large requests at once.", code="busy", headers=LATER))
         self.size += piece
+        if self._commas is not None:
+            self._commas -= message.get("body", b"").count(b",")
+            if self._commas < 0:
+                raise self._stop(Refusal(413, "The body holds too many values.", code="body_too_large"))
         return message
 
     async def send(self, message: Message) -> None:

@@ -327,7 +327,7 @@ class Engine:
             if self._jobs.get(one.job.id) is not one:
                 return
             try:
-                self.store.mark(one.job.id, "failed", said(error))
+                self.store.mark(one.job.id, "failed", said(error, one.job.private))
             except Exception as again:  # a full disk, say; it goes on with the next engine
                 log.error("job %s could not be marked as failed: %s", one.job.id, type(again).__name__)
             self._let_go(one.job.id, Event(one.job.id, "failed"))

@@ -29,6 +29,7 @@ from sfumato.pipelines.request import Request
 
 LONGEST_MESSAGE = 1000  # characters; what a person typed is not sent back at length
 A1111 = "/sdapi/"
+_WORD = re.compile(r"\w+")
 
 KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """OpenAI's types of errors by status; the others below 500 are `invalid_request_error`, those above `server_error`."""
@@ -176,7 +177,7 @@ def _invalid(errors: Iterable[Mapping[str, Any]]) -> Refusal:
     first = next(iter(errors), {})
     kind = str(first.get("type", ""))
     place = [str(part)[:100] for part in first.get("loc", ()) if part not in ("body", "query", "path", "header")]
-    name = ".".join(place) or None
+    name = ".".join([*place[:1], *filter(_WORD.fullmatch, place[1:])]) or None  # not the kinds that it might have been
     if kind in ("json_invalid", "json_type"):
         return Refusal(400, "The body is not valid JSON.", None, "invalid_json")
     if kind == "extra_forbidden":

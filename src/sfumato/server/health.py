@@ -64,6 +64,7 @@ def linked(
     here: Here,
     until: Annotated[int, Query(ge=0, lt=2**40)],
     signature: Annotated[str, Query(max_length=64)],
+    quality: Annotated[int | None, Query(ge=0, le=100, description="Of JPEG and WebP.")] = None,
 ) -> Response:
     """A picture by the address that an answer named; it needs no key, and holds for a while."""
     if not here.links.holds(id, number, until, signature):
@@ -73,5 +74,5 @@ def linked(
     path = here.engine.store.path(id, number)
     if path is None:
         raise Refusal(404, "There is no such picture.", code="picture_not_found")
-    content = encoded(path, format, signer=here.engine.store.marks.signer)
+    content = encoded(path, format, quality, here.engine.store.marks.signer)
     return Response(content, media_type=FORMATS[format])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -64,10 +65,9 @@ async def accept(http: Request, here: Here, owner: Asker, answer: Response) -> J
     """
     asked, files = await _asked(http)
     settings = asked.settings()
-    for name in PICTURES:
-        if (given := files.get(name) or settings.get(name)) is not None:
-            settings[name] = await run_in_threadpool(_picture, given, name)
-    job, _ = await submit(here, owner, asked.model, settings, asked.count, asked.private)
+    sent = {name: each for name in PICTURES if (each := files.get(name, settings.pop(name, None))) is not None}
+    given = partial(_pictures, sent) if sent else None
+    job, _ = await submit(here, owner, asked.model, settings, asked.count, asked.private, given=given)
     answer.headers["Location"] = f"/jobs/{job.id}"
     return await run_in_threadpool(shown, here, job)
 
@@ -182,9 +182,10 @@ async def _asked(http: Request) -> tuple[Ask, dict[str, bytes]]:
     return JobAsked.model_validate_json(form.request), found
 
 
-def _picture(given: bytes | str, name: str) -> Image.Image:
-    """A picture that came as a file or in base64; Refusal if it is none."""
-    return picture_of(given if isinstance(given, bytes) else bytes_of(given, name), name)
+def _pictures(sent: Mapping[str, bytes | str]) -> dict[str, Image.Image]:
+    """The pictures that came as files or in base64; Refusal if one is none."""
+    contents = {name: each if isinstance(each, bytes) else bytes_of(each, name) for name, each in sent.items()}
+    return {name: picture_of(content, name) for name, content in contents.items()}
 
 
 async def _told(here: Serving, job: Job, previews: bool) -> AsyncGenerator[str, None]:

@@ -21,10 +21,11 @@ class Links:
         self.seconds, self._clock = seconds, clock
         self._secret = secrets.token_bytes(32)
 
-    def path(self, job: str, picture: int, format: str = "png") -> str:
-        """The path of a job's picture, with its signature."""
+    def path(self, job: str, picture: int, format: str = "png", quality: int | None = None) -> str:
+        """The path of a job's picture in a format, with its signature."""
         until = int(self._clock() + self.seconds)
-        return f"/pictures/{job}/{picture}.{format}?until={until}&signature={self._sign(job, picture, until)}"
+        how = "" if quality is None else f"&quality={quality}"
+        return f"/pictures/{job}/{picture}.{format}?until={until}&signature={self._sign(job, picture, until)}{how}"
 
     def holds(self, job: str, picture: int, until: int, signature: str) -> bool:
         """Whether an address was signed here, and its time is not over."""

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from sfumato.errors import RecipeError
+from sfumato.server.connections import Connection
 from sfumato.server.settings import Settings
 
 PATIENCE = 30  # seconds that a stopping server leaves to what runs
@@ -47,6 +48,7 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         app,
         settings.host,
         settings.port,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +28,8 @@ from sfumato.server.settings import Settings
 if TYPE_CHECKING:
     from sfumato.server.engine import Engine
 
+OPEN = 2  # calls whose pictures are open at a time
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -38,6 +42,8 @@ class Serving:
         log, metrics: what is written down and counted.
         desk: where texts are written.
         board: what calls of A1111's interface are doing.
+        opening: held while the pictures that came with a call are open.
+        loading: for each model, held by the call that may have to load it.
         leaving: set when the server is asked to stop: jobs whose clients are cut off then are not cancelled.
         ready: set when the first model is loaded.
     """
@@ -51,6 +57,8 @@ class Serving:
     metrics: Metrics
     desk: Desk = field(default_factory=Desk)
     board: Board = field(default_factory=Board)
+    opening: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OPEN))
+    loading: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     leaving: threading.Event = field(default_factory=threading.Event)
     ready: threading.Event = field(default_factory=threading.Event)
 

@@ -24,7 +24,8 @@ class Settings:
         log_prompts: whether prompts stand in the log.
         private: whether every job is private: its words are forgotten once it is done.
         wait: seconds that a call which answers with the picture itself waits for it.
-        patience: seconds that a client may take for the next piece of what it sends or reads.
+        patience: seconds that a client may take for the head of a request, and for the next piece of what it sends or
+            reads.
         link_life: seconds that the address of a picture holds without a key.
         keep_days: after which finished jobs and their pictures are forgotten; None: never.
         keep_gb: that all pictures together may take, in billions of bytes, before the oldest jobs are forgotten; None:

@@ -230,7 +230,7 @@ class Store:
             if state == job.state:
                 return job
             self._require_next(job, state)
-            now = time.time()
+            now = max(time.time(), job.started or job.created)  # whatever the clock does
             job = replace(
                 job,
                 state=state,

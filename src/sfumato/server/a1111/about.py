@@ -80,8 +80,8 @@ def set_options(asked: Options, here: Here, owner: Asker) -> dict[str, Any]:
 @router.post("/png-info")
 async def png_info(asked: PngAsked, here: Here, owner: Asker) -> PngInfo:
     """How a picture was made, if it says so."""
-    text, recipe = await run_in_threadpool(lambda: read(bytes_of(asked.image, "image")))
-    return PngInfo(info=text, items={"parameters": text} if text else {}, parameters=recipe.get("request") or {})
+    text, settings = await run_in_threadpool(lambda: read(bytes_of(asked.image, "image")))
+    return PngInfo(info=text, items={"parameters": text} if text else {}, parameters=settings)
 
 
 @router.get("/cmd-flags")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin
+from pydantic_core import to_json
 
 from sfumato import __version__
 from sfumato.pipelines.keepsake import KEY, LARGEST_RECIPE
 from sfumato.pipelines.marks.credentials import Signer, signed
+from sfumato.pipelines.marks.recipes import parsed
 from sfumato.pipelines.marks.sources import source_of
 from sfumato.server.a1111.samplers import SCHEDULERS, sampler_of
 from sfumato.server.errors import Refusal
-from sfumato.server.given import MOST_PIXELS
+from sfumato.server.given import AT_ONCE, MOST_PIXELS
 
 PARAMETERS = "parameters"  # the text chunk that A1111's users look at
 VERSION = f"sfumato {__version__}"
@@ -70,19 +71,19 @@ def with_infotext(path: Path, text: str | None, signer: Signer | None = None) ->
 
 
 def read(content: bytes) -> tuple[str, dict[str, Any]]:
-    """What a PNG says of how it was made: A1111's text, and the recipe.
+    """What a PNG says of how it was made: A1111's text, and the settings of its recipe.
 
     Args:
         content: the file.
 
     Returns:
-        The text, empty if there is none, and the recipe, empty likewise.
+        The text, empty if there is none, and the settings, empty likewise.
 
     Raises:
         Refusal: it is no PNG, or too large.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+        with AT_ONCE, Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise Refusal(413, "The picture is too large.", "image", "image_too_large")
             picture.load()
@@ -93,16 +94,19 @@ def read(content: bytes) -> tuple[str, dict[str, Any]]:
     except Exception as error:  # Pillow's decoders raise nearly every kind of exception on broken files.
         raise Refusal(400, "The image is no PNG in base64.", "image", "invalid_image") from error
     recipe = _recipe(known.get(KEY, ""))
-    request = recipe.get("request")
+    settings = recipe.get("request")
+    settings = settings if isinstance(settings, dict) else {}
     text = known.get(PARAMETERS, "")
-    if not text and isinstance(request, dict):
-        text = infotext(request, *size, Path(str(recipe.get("model", ""))).name)
-    return text[:LARGEST_RECIPE], recipe
+    if not text and settings:
+        text = infotext(settings, *size, Path(str(recipe.get("model", ""))).name)
+    return text[:LARGEST_RECIPE], settings
 
 
 def _recipe(text: str) -> dict[str, Any]:
+    """A recipe from its text; empty where there is none, or none that an answer could hold."""
     try:
-        recipe = json.loads(text) if text and len(text) <= LARGEST_RECIPE else {}
-    except (ValueError, RecursionError):
+        recipe = parsed(text)
+        to_json(recipe)
+    except ValueError:
         return {}
-    return recipe if isinstance(recipe, dict) else {}
+    return recipe

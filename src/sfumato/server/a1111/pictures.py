@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from sfumato.server.a1111.shapes import A1111_WRONG, Img2Img, Made, Progress, St
 from sfumato.server.asking import Asked, submit
 from sfumato.server.encoding import encode
 from sfumato.server.errors import Refusal
+from sfumato.server.loading import loaded
 from sfumato.server.serving import Asker, Here, Owner, Serving
 from sfumato.server.waiting import kept_so_far, pictures_of
 
@@ -29,14 +32,13 @@ router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
 @router.post("/txt2img", responses=A1111_WRONG)
 async def txt2img(asked: Txt2Img, http: Request, here: Here, owner: Asker) -> Made:
     """Make pictures of a prompt."""
-    return await _made(asked, {}, http, here, owner)
+    return await _made(asked, None, http, here, owner)
 
 
 @router.post("/img2img", responses=A1111_WRONG)
 async def img2img(asked: Img2Img, http: Request, here: Here, owner: Asker) -> Made:
     """Make pictures from one."""
-    given = await run_in_threadpool(begun, asked)
-    return await _made(asked, given, http, here, owner)
+    return await _made(asked, partial(begun, asked), http, here, owner)
 
 
 @router.get("/progress", responses=A1111_WRONG)
@@ -69,13 +71,15 @@ async def interrupt(here: Here, owner: Owner) -> dict[str, Any]:
     return {}
 
 
-async def _made(asked: Txt2Img, given: dict[str, Any], http: Request, here: Serving, owner: str) -> Made:
+async def _made(
+    asked: Txt2Img, given: Callable[[], dict[str, Any]] | None, http: Request, here: Serving, owner: str
+) -> Made:
     options = {**here.board.options(owner), **(asked.override_settings or {})}
     model = chosen(here, options)
-    pipeline = await run_in_threadpool(here.engine.models.pipeline, model)
-    settings = {**settings_of(asked, options, pipeline.way.takes), **given}
+    pipeline = await loaded(here, model, here.engine.models.pipeline)
+    settings = settings_of(asked, options, pipeline.way.takes)
     count = (asked.batch_size or 1) * (asked.n_iter or 1)
-    job, agreed = await submit(here, owner, model, settings, count, names=NAMES)
+    job, agreed = await submit(here, owner, model, settings, count, names=NAMES, given=given)
     work = here.board.begin(owner, job)
     try:
         paths = await pictures_of(here, job, http, work.note)

@@ -51,8 +51,8 @@ def edited(asked: Edit, pictures: list[bytes], mask: bytes | None) -> dict[str, 
         told = "The image is missing." if not pictures else f"One image is edited at a time, not {len(pictures)}."
         raise Refusal(400, told, "image", "missing_required_parameter" if not pictures else "too_many")
     picture = picture_of(pictures[0], "image")
-    free = transparency_of(mask or pictures[0], "mask" if mask else "image")
-    if mask:
+    free = transparency_of(pictures[0], "image") if mask is None else transparency_of(mask, "mask")
+    if mask is not None:
         _require_mask(free, picture)
     strength = asked.strength
     if not is_visible(free):

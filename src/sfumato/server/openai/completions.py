@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from sfumato.server.errors import Refusal, answers
+from sfumato.server.loading import loaded
 from sfumato.server.openai.texts import MOST_TEXTS, Choice, Completed, Completion, Usage
 from sfumato.server.serving import Asker, Here, Serving
 from sfumato.server.streams import EventStream, event
@@ -48,14 +49,15 @@ async def completions(asked: Completion, http: Request, here: Here, owner: Asker
     _require_known(asked)
     models = here.engine.models
     name = asked.model or models.default
-    writer = await run_in_threadpool(models.writer, name)
+    writer = await loaded(here, name, models.writer)
     if writer is None:
         raise Refusal(404, f"The model '{name}' has no language model.", "model", "model_not_found")
     texts = [Written(*each) for each in writer.asked(_prompts(asked, writer), asked.n or 1, asked.seed)]
     if len(texts) > MOST_TEXTS:
         raise Refusal(400, f"At most {MOST_TEXTS} texts are written in one call, not {len(texts)}.", "n", "too_many")
     head: dict[str, Any] = {"id": f"cmpl-{secrets.token_urlsafe(16)}", "created": int(time.time()), "model": name}
-    pieces = here.desk.each(owner, lambda: _pieces(writer, asked, texts))
+    begun = await run_in_threadpool(_begun, writer, asked, texts)
+    pieces = here.desk.each(owner, lambda: _noted(begun, texts))
     if asked.stream:
         return EventStream(_streamed(here, writer, asked, texts, head, pieces))
     await awaited(_drained(pieces), here, http, "The text", "The server stops; ask again when it is back.")
@@ -97,17 +99,22 @@ def _chunk(head: dict[str, Any], choice: Choice) -> str:
     return event(Completed(**head, choices=[choice]).model_dump())
 
 
-def _pieces(writer: LanguageModel, asked: Completion, texts: list[Written]) -> Iterator[Piece]:
-    """Writes, and notes in `texts` what was written."""
+def _begun(writer: LanguageModel, asked: Completion, texts: list[Written]) -> Iterator[Piece]:
+    """What is to be written, when somebody asks for it; what cannot be is refused now, while there is no answer yet."""
     from sfumato.pipelines.language.choosing import Sampling
 
     most = TOKENS if asked.max_tokens is None else asked.max_tokens
     if most == 0:
-        return
+        return iter(())
     chosen = {name: value for name in SAMPLING if (value := getattr(asked, name)) is not None}
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
     pairs = [(text.prompt, text.seed) for text in texts]
-    for piece in writer.stream(pairs, tokens=most, sampling=Sampling(**chosen), stop=stop):
+    return writer.stream(pairs, tokens=most, sampling=Sampling(**chosen), stop=stop)
+
+
+def _noted(pieces: Iterator[Piece], texts: list[Written]) -> Iterator[Piece]:
+    """The same, and what was written is noted in `texts`."""
+    for piece in pieces:
         text = texts[piece.row]
         text.text += piece.text
         text.tokens.append(piece.token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sfumato.server.encoding import encoded
 from sfumato.server.errors import answers
 from sfumato.server.forms import described, form_of, one
 from sfumato.server.job import Job
+from sfumato.server.loading import loaded
 from sfumato.server.openai import asking
 from sfumato.server.openai.shapes import Common, Edit, Generation, Picture, Pictures, Rendered, Variation
 from sfumato.server.openai.streaming import Shown, streamed
@@ -58,8 +60,8 @@ async def edits(http: Request, here: Here, owner: Asker) -> Any:
     asked, files = await form_of(http, Edit, ("image", "mask"))
     settings = asking.settings_of(asked, await _steps(here, asked.model))
     pictures, mask = files.get("image", []), one(files, "mask")
-    settings |= await run_in_threadpool(asking.edited, asked, pictures, mask)
-    return await _answer(here, owner, asked, settings, http, "image_edit")
+    given = partial(asking.edited, asked, pictures, mask)
+    return await _answer(here, owner, asked, settings, http, "image_edit", given)
 
 
 @router.post(
@@ -72,16 +74,22 @@ async def variations(http: Request, here: Here, owner: Asker) -> Any:
     """Make pictures like one."""
     asked, files = await form_of(http, Variation, ("image",))
     settings = asking.settings_of(asked, await _steps(here, asked.model))
-    settings |= await run_in_threadpool(asking.varied, asked, one(files, "image"))
-    return await _answer(here, owner, asked, settings, http, "")
+    given = partial(asking.varied, asked, one(files, "image"))
+    return await _answer(here, owner, asked, settings, http, "", given)
 
 
 async def _answer(
-    here: Serving, owner: str, asked: Common, settings: dict[str, Any], http: Request, name: str
+    here: Serving,
+    owner: str,
+    asked: Common,
+    settings: dict[str, Any],
+    http: Request,
+    name: str,
+    given: Callable[[], dict[str, Any]] | None = None,
 ) -> Response | Pictures:
     """The pictures, or a stream of events whose names begin with `name`."""
     job, agreed = await submit(
-        here, owner, asked.model, settings, asked.n or 1, bool(asked.private), names=asking.NAMES
+        here, owner, asked.model, settings, asked.n or 1, bool(asked.private), asking.NAMES, given
     )
     size = f"{agreed.width}x{agreed.height}"
     if isinstance(asked, Rendered) and asked.stream:
@@ -92,12 +100,13 @@ async def _answer(
 
 
 def _pictures(here: Serving, job: Job, paths: list[Path], asked: Common, size: str, base: str) -> Pictures:
-    format = (isinstance(asked, Rendered) and asked.output_format) or "png"
+    rendered = asked if isinstance(asked, Rendered) else None
+    format = (rendered and rendered.output_format) or "png"
+    quality = rendered.output_compression if rendered else None
     if asked.response_format == "url":
-        links = [base.rstrip("/") + here.links.path(job.id, number, format) for number in range(len(paths))]
-        data = [Picture(url=link) for link in links]
+        links = [here.links.path(job.id, number, format, quality) for number in range(len(paths))]
+        data = [Picture(url=base.rstrip("/") + link) for link in links]
     else:
-        quality = asked.output_compression if isinstance(asked, Rendered) else None
         signer = here.engine.store.marks.signer
         data = [Picture(b64_json=base64.b64encode(encoded(path, format, quality, signer)).decode()) for path in paths]
     return Pictures(created=int(time.time()), data=data, output_format=format, size=size)
@@ -106,5 +115,5 @@ def _pictures(here: Serving, job: Job, paths: list[Path], asked: Common, size: s
 async def _steps(here: Serving, model: str | None) -> int:
     """How many steps the model usually takes."""
     models = here.engine.models
-    pipeline = await run_in_threadpool(models.pipeline, model or models.default)
+    pipeline = await loaded(here, model or models.default, models.pipeline)
     return asking.usual_steps(getattr(pipeline.way, "usual", {}), Plan.num_inference_steps)

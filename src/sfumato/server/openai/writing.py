@@ -23,24 +23,31 @@ class Desk:
     """The place at which one text after the other is written."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
         self._waiting = Counter[str]()
         self._thread = ThreadPoolExecutor(1, "writer")
 
-    async def each(self, owner: str, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
+    def each(self, owner: str, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
         """What an iterator gives, each as soon as it is there; leaving ends it after its next piece.
 
-        Raises Refusal 429 when too many wait, of all owners or of this one.
+        Whoever reads slowly finds what was written meanwhile, and keeps nobody from writing.
+        Raises Refusal 429, at once, when too many wait, of all owners or of this one.
         """
-        if self._waiting.total() >= AT_ONCE or self._waiting[owner] >= EACH_OWNER:
-            raise too_many("Too many texts are being written.", 5)
+        self._require_room(owner)
+        return self._each(owner, work)
+
+    async def _each(self, owner: str, work: Callable[[], Iterator[Made]]) -> AsyncGenerator[Made, None]:
+        self._require_room(owner)  # others may have come since
         self._waiting[owner] += 1
         try:
-            async with self._turn, aclosing(_threaded(work, self._thread)) as pieces:
+            async with aclosing(_threaded(work, self._thread)) as pieces:
                 async for made in pieces:
                     yield made
         finally:
             self._waiting[owner] -= 1
+
+    def _require_room(self, owner: str) -> None:
+        if self._waiting.total() >= AT_ONCE or self._waiting[owner] >= EACH_OWNER:
+            raise too_many("Too many texts are being written.", 5)
 
 
 async def _threaded(work: Callable[[], Iterator[Made]], pool: Executor) -> AsyncGenerator[Made, None]:
@@ -59,7 +66,7 @@ async def _threaded(work: Callable[[], Iterator[Made]], pool: Executor) -> Async
         finally:
             loop.call_soon_threadsafe(pieces.put_nowait, said)
 
-    thread = loop.run_in_executor(pool, run)
+    writing = pool.submit(run)
     try:
         while (made := await pieces.get()) is not _END:
             if isinstance(made, Exception):
@@ -67,4 +74,5 @@ async def _threaded(work: Callable[[], Iterator[Made]], pool: Executor) -> Async
             yield made  # type: ignore[misc]
     finally:
         leave.set()
-        await asyncio.shield(thread)
+        if not writing.cancel():
+            await asyncio.shield(asyncio.wrap_future(writing))
