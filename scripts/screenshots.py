@@ -36,7 +36,7 @@ FLAGS += [f"--disable-{name}" for name in ("quic", "background-networking", "com
 SETTLED = """() => [...document.images].every(image => image.complete)
     && !document.querySelector('[class*=-enter-active], [class*=-enter-from]')"""
 EMERGING = """() => document.querySelectorAll('.tile img[src]').length === 4
-    && document.querySelector('.told').textContent.includes('Emerging, 50 %')"""  # the last ones too
+    && document.querySelector('.told').textContent.includes('Emerging, 75 %')"""  # the last ones too
 WELL_BEGUN = re.compile(r"step ([4-9]\d|\d{3,}) of")  # there is a curve
 WORDS = "What the picture shows"
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from sfumato.cli.main import app
 from sfumato.cli.serve import _limits, named_models
-from sfumato.errors import RecipeError
+from sfumato.errors import CheckpointError, RecipeError
 from sfumato.server.keys import Keys
 
 
@@ -38,6 +38,11 @@ def test_models_are_offered_by_name():
 def test_names_that_are_none_or_taken_are_refused(models):
     with pytest.raises(RecipeError, match="--model"):
         named_models(models)
+
+
+def test_a_model_that_is_nowhere_is_refused_before_anything_begins():
+    with pytest.raises(CheckpointError, match="There is no model 'nothing'"):
+        named_models(["digits", "mine=nothing"])
 
 
 def test_limits_are_numbers_by_name():

@@ -42,7 +42,7 @@ def test_the_engine_is_stopped_whatever_failed_before(engine, tmp_path, monkeypa
     monkeypatch.setattr(application, "_tidy", broken)
     monkeypatch.setattr(engine, "stop", lambda: stopped.append(True))
     with TestClient(light_app(engine, tmp_path), "http://localhost") as client:
-        assert client.get("/health").status_code == 200
+        assert client.get("/health").status_code == client.head("/health").status_code == 200
     assert stopped == [True]
 
 

@@ -85,6 +85,7 @@ def _keys(settings: Settings, new: str | None, revoked: str | None) -> None:
 def named_models(models: list[str]) -> dict[str, str]:
     """The models by name: "NAME=PLACE", or the last part of a place as its name."""
     from sfumato.errors import RecipeError
+    from sfumato.pipelines.finding import require_known
 
     offered: dict[str, str] = {}
     for text in models:
@@ -96,6 +97,8 @@ def named_models(models: list[str]) -> dict[str, str]:
         if named in offered:
             raise RecipeError(f"Two models are named {named!r}; name them: --model NAME={place}")
         offered[named] = place
+    for place in offered.values():
+        require_known(place)
     return offered
 
 

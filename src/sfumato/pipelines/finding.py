@@ -67,14 +67,24 @@ def found(name: str, variant: str | None = None, *, fetch: bool = True) -> Path:
     if _is_there(path):
         return path
     if not is_hub_id(name):
-        raise CheckpointError(
-            f"There is no model {name!r:.300}. Name a model folder, a single file, an id on the hub such as "
-            f"owner/name, or one of: {', '.join(embedded())}."
-        )
+        raise _unknown(name)
     try:
         return locate(name, variant, fetch=fetch)
     except CheckpointError as error:
         raise CheckpointError(f"There is no file or folder {name}; as an id on the hub: {error}") from error
+
+
+def require_known(name: str) -> None:
+    """Raises CheckpointError for what is no model's name: nothing that is here, nor what could be an id on the hub."""
+    if not (is_embedded(name) or _is_there(Path(name)) or is_hub_id(name)):
+        raise _unknown(name)
+
+
+def _unknown(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"There is no model {name!r:.300}. Name a model folder, a single file, an id on the hub such as "
+        f"owner/name, or one of: {', '.join(embedded())}."
+    )
 
 
 def _is_there(path: Path) -> bool:

@@ -31,12 +31,14 @@ class Readiness(BaseModel):
     status: Literal["ready"] = "ready"
 
 
+@router.head("/health", include_in_schema=False)  # as some who look after machines ask
 @router.get("/health")
 async def health() -> Health:
     """Whether the server lives; told by the event loop itself, since all threads may wait for a model."""
     return Health()
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: answers(503)[503]})
 async def ready(here: Here) -> Readiness:
     """Whether the first model is loaded; 503 until it is, and when the server stops."""

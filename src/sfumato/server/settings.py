@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -61,7 +62,7 @@ class Settings:
             if not getattr(self, name) > 0:
                 raise RecipeError(f"{name} is a number of seconds above 0, not {getattr(self, name)}.")
         for name in ("keep_days", "keep_gb"):
-            if not (getattr(self, name) is None or getattr(self, name) >= 0):
+            if not (getattr(self, name) is None or 0 <= getattr(self, name) < math.inf):
                 raise RecipeError(f"{name} is a number from 0, not {getattr(self, name)}.")
 
     @property
