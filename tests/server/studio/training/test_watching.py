@@ -105,7 +105,8 @@ def test_curves_are_a_picture_with_its_numbers_in_words():
 
 def test_there_is_nothing_to_draw_before_the_first_value_and_one_value_is_enough():
     assert curves("clip", {}) == curves("clip", {"loss": []}) == ""
-    ElementTree.fromstring(curves("clip", {"loss": [(1, 0.0)]}))
+    (dot,) = ElementTree.fromstring(curves("clip", {"loss": [(1, 0.0)]})).iter("circle")
+    assert dot.get("class") == "curve-1"
 
 
 def test_durations_are_told_as_people_do():

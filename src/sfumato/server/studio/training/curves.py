@@ -58,6 +58,9 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def _line(points: Points, kind: str, across: Scale, down: Scale) -> str:
+    if len(points) == 1:
+        (step, value), *_ = points
+        return f'<circle class="{kind}" cx="{across(step):.1f}" cy="{down(value):.1f}" r="2.5"/>'
     smooth = [(step, _mean(points, place)) for place, (step, _) in enumerate(points)]
     thin, thick = (
         " ".join(f"{across(step):.1f},{down(value):.1f}" for step, value in some) for some in (points, smooth)
