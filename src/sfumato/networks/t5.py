@@ -51,7 +51,13 @@ class T5Config(Config):
 
 
 class T5(nn.Module):
-    """The encoder half of T5 (Raffel et al. 2020, section 2.1); parameters carry the names of `T5EncoderModel`."""
+    """The encoder half of T5 (Raffel et al. 2020, section 2.1); parameters carry the names of `T5EncoderModel`.
+
+    Attributes:
+        overflowing: layers whose sums are too large for float16; transformers computes them in float32.
+    """
+
+    overflowing = ("wo",)
 
     def __init__(self, config: T5Config):
         """Raises CheckpointError when transformers is not installed."""
