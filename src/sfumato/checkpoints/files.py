@@ -154,8 +154,9 @@ def few(what: str, keys: Sequence[str]) -> str:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `path` only when it is complete.
 
-    A kill while it is filled leaves `path` as it was.
+    A kill while it is filled leaves `path` as it was. Where that is a link, the folder that it names is exchanged.
     """
+    path = path.resolve() if path.is_symlink() else path
     temporary, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
     with storage_errors(path):
         _recover(path, old)
