@@ -128,7 +128,7 @@ def _peft(layer: str, update: LowRank) -> dict[str, Tensor]:
 def _kohya(layer: str, update: LowRank) -> dict[str, Tensor]:
     down, up, magnitude = update.lora_A.weight, update.lora_B.weight, update.lora_magnitude_vector
     tensors: dict[str, Tensor] = {f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}
-    tensors[f"{layer}.alpha"] = torch.tensor(update.alpha, dtype=down.dtype)
+    tensors[f"{layer}.alpha"] = torch.tensor(update.alpha)  # which half precision would round
     if magnitude is not None:
         tensors[f"{layer}.dora_scale"] = magnitude.reshape(-1, *[1] * (down.ndim - 1))
     return tensors
