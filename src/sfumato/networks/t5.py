@@ -42,6 +42,7 @@ class T5Config(Config):
         super().__post_init__()
         for name in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads"):
             require(0 < getattr(self, name) <= MOST, self, name, why=f"must be from 1 to {MOST}")
+        require(0 < self.layer_norm_epsilon < 1, self, "layer_norm_epsilon", why="must be above 0 and below 1")
         known = self.feed_forward_proj in ("relu", "gated-gelu")
         require(known, self, "feed_forward_proj", why="must be relu or gated-gelu")
 
