@@ -455,6 +455,7 @@ BROKEN = {
     "LoKr": ({f"{Q}.lokr_w1": DOWN}, "is a LoKr"),
     "Tucker": (GOOD | {f"{Q}.lora_mid.weight": DOWN.clone()}, "Tucker"),
     "DoRA by inputs": (GOOD | {f"{Q}.dora_scale": torch.ones(1, 25)}, "dora_scale"),
+    "DoRA by as many inputs as outputs": (GOOD | {f"{Q}.dora_scale": torch.ones(1, 24)}, "no DoRA by outputs"),
 }
 
 

@@ -249,7 +249,8 @@ def _updates(
     magnitude = None
     if "magnitude" in roles:
         magnitude_key, magnitude = roles["magnitude"]
-        if magnitude.numel() != len(up):
+        by_inputs = len(up) > 1 and magnitude_key.endswith("dora_scale") and magnitude.shape[:1] == (1,)
+        if magnitude.numel() != len(up) or by_inputs:
             raise CheckpointError(
                 f"{path}: {magnitude_key} of shape {[*magnitude.shape]} is no DoRA by outputs, of which there are "
                 f"{len(up)}; other DoRA is not supported."
