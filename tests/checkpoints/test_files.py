@@ -87,7 +87,17 @@ def test_what_is_no_safetensors_file_is_refused_by_name(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[1]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 500 + b"1" + b"}" * 500], ids=range(6)
+    "content",
+    [
+        b"",
+        b"[1]",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 500 + b"1" + b"}" * 500,
+        b'{"a": 1' + b"0" * 400 + b"}",
+    ],
+    ids=range(7),
 )
 def test_what_is_no_json_object_is_refused_by_name(tmp_path, content):
     path = tmp_path / "config.json"

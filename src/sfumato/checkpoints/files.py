@@ -104,7 +104,11 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(
-            text.decode("utf-8"), object_pairs_hook=_each_once, parse_constant=_finite, parse_float=_finite
+            text.decode("utf-8"),
+            object_pairs_hook=_each_once,
+            parse_constant=_finite,
+            parse_float=_finite,
+            parse_int=_whole,
         )
     except (ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{what} is not readable JSON: {error}") from error
@@ -140,6 +144,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text:.40} is no finite number")
     return number
+
+
+def _whole(text: str) -> int:
+    _finite(text)  # more than any float can hold would fail wherever it is used as one
+    return int(text)
 
 
 def few(what: str, keys: Sequence[str]) -> str:
