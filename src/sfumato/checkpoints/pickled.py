@@ -35,10 +35,7 @@ PLAIN = frozenset(
         "torch._utils _rebuild_tensor_v2",
         "torch._utils _rebuild_parameter",
         "collections OrderedDict",
-        *(
-            f"torch {kind}Storage"
-            for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-        ),
+        *(f"torch {kind}Storage" for kind in STORED),
     }
 )
 """What a pickle of tensors names; dictionaries, lists, strings and numbers it writes without names."""
