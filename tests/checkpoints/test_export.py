@@ -75,6 +75,16 @@ def test_weights_beyond_one_file_stand_in_shards_that_are_read_again(tmp_path):
     same(tensors(tmp_path / "out" / "unet"), tensors(DIGITS / "unet"))
 
 
+def test_an_index_of_a_variant_that_is_left_out_is_left_out_too(tmp_path):
+    pipeline = tiny_models.stable(tmp_path)
+    pipeline.save_pretrained(tmp_path / "model")
+    pipeline.unet.save_pretrained(tmp_path / "model" / "unet", variant="fp16", max_shard_size="100KB")
+    assert list((tmp_path / "model" / "unet").glob("*.index.fp16.json"))
+    writing.export_folder(tmp_path / "model", tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out" / "unet").iterdir())
+    assert names == ["config.json", "diffusion_pytorch_model.safetensors"]
+
+
 def test_a_part_that_the_index_names_and_nobody_knows_is_left_out(tmp_path):
     tiny_models.stable(tmp_path).save_pretrained(tmp_path / "model")
     index = json.loads((tmp_path / "model" / "model_index.json").read_text())

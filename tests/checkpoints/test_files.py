@@ -46,6 +46,19 @@ def test_a_folder_takes_its_place_only_when_it_is_complete(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["part"]
 
 
+def test_a_folder_that_lies_elsewhere_is_replaced_there_and_its_link_stays(tmp_path):
+    (tmp_path / "large disk" / "part").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    link = tmp_path / "run" / "part"
+    link.symlink_to(tmp_path / "large disk" / "part")
+    for content in ("first", "second"):
+        with files.whole_folder(link) as temporary:
+            (temporary / "a").write_text(content)
+        assert (tmp_path / "large disk" / "part" / "a").read_text() == content
+    assert link.is_symlink()
+    assert [path.name for place in ("run", "large disk") for path in (tmp_path / place).iterdir()] == ["part", "part"]
+
+
 def test_weights_are_as_readable_as_any_file_of_their_user(tmp_path):
     (tmp_path / "plain").touch()
     files.write_tensors(tmp_path / "weights", {"a": torch.ones(2)})
@@ -74,7 +87,17 @@ def test_what_is_no_safetensors_file_is_refused_by_name(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[1]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 500 + b"1" + b"}" * 500], ids=range(6)
+    "content",
+    [
+        b"",
+        b"[1]",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 500 + b"1" + b"}" * 500,
+        b'{"a": 1' + b"0" * 400 + b"}",
+    ],
+    ids=range(7),
 )
 def test_what_is_no_json_object_is_refused_by_name(tmp_path, content):
     path = tmp_path / "config.json"

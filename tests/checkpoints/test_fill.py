@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sfumato.checkpoints.fill import build, fill
+from sfumato.checkpoints.folder import load_part
 from sfumato.checkpoints.tensors import Safetensors
 from sfumato.errors import CheckpointError
 
@@ -135,6 +136,22 @@ def test_a_network_of_transformers_is_filled_with_its_shared_words(tmp_path):
     assert not any(tensor.is_meta for tensor in (*ours.parameters(), *ours.buffers()))
     ids = torch.tensor([[3, 9, 1, 39]])
     assert torch.equal(ours(ids).last_hidden_state, theirs(ids).last_hidden_state)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_t5_in_half_precision_has_the_types_and_the_numbers_of_transformers(tmp_path, dtype):
+    """Which keeps in float32 what overflows in float16."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2)
+    T5EncoderModel(config).save_pretrained(tmp_path / "text_encoder_3")
+    theirs = T5EncoderModel.from_pretrained(tmp_path / "text_encoder_3", dtype=dtype).eval()
+    ours = load_part(tmp_path, "text_encoder_3", dtype)
+    kinds = {name: parameter.dtype for name, parameter in theirs.named_parameters()}
+    assert {name: parameter.dtype for name, parameter in ours.named_parameters()} == kinds
+    ids = torch.tensor([[3, 9, 1, 39]])
+    assert torch.equal(ours(ids), theirs(ids).last_hidden_state)
 
 
 NAN = torch.tensor([[0.0] * 4] * 2 + [[0, 0, float("nan"), 0]])

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -132,14 +133,23 @@ def test_a_model_is_fetched_with_what_it_needs_alone(cache, monkeypatch):
     ]  # fmt: skip
     server = Hub(monkeypatch, cache, names(DIGITS) + extra)
     folder = hub.locate("painter/digits")
-    assert server.asked[0] == ["model_index.json"]
+    assert server.asked[0] == ["model_index.json", "sfumato.json"]
     assert not set(server.asked[1]) & set(extra)
     index = json.loads((DIGITS / "model_index.json").read_text())
     wanted = [name for name in names(DIGITS) if "/" in name and index.get(name.split("/")[0], [None])[0]]
-    assert set(server.asked[1]) == {"model_index.json", *wanted}
+    assert set(server.asked[1]) == {"model_index.json", "sfumato.json", *wanted}
     server.files = None
     assert hub.locate("painter/digits") == folder  # from now on without the hub
     assert len(server.asked) == 2
+
+
+def test_a_model_that_was_trained_here_is_known_as_such_from_the_hub_too(cache, monkeypatch):
+    from sfumato.pipelines.model import load
+
+    Hub(monkeypatch, cache, names(DIGITS))
+    fetched = load("painter/digits")
+    assert fetched.ours
+    assert fetched.family == load(DIGITS).family
 
 
 def test_a_variant_is_fetched_where_a_part_has_it(cache):
@@ -151,9 +161,17 @@ def test_a_variant_is_fetched_where_a_part_has_it(cache):
     assert hub.needed(files, parts, "fp16") == sorted(unet[:1] + half + files[-1:])
 
 
-def test_a_download_that_was_cut_short_is_made_whole(cache, monkeypatch):
-    keep(cache, only=lambda path: path.parts[0] != "unet" or path.name == "config.json")
-    assert "diffusion_pytorch_model.safetensors is missing" in hub._lacking(hub.cached("painter/digits"))
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("unet/diffusion_pytorch_model.safetensors", r"diffusion_pytorch_model\.safetensors is missing"),
+        ("unet/config.json", "lacks unet/config.json"),
+        ("scheduler/scheduler_config.json", "lacks scheduler"),
+    ],
+)
+def test_a_download_that_was_cut_short_is_made_whole(cache, monkeypatch, lost, said):
+    keep(cache, only=lambda path: str(path) != lost)
+    assert re.search(said, hub._lacking(hub.cached("painter/digits")))
     server = Hub(monkeypatch, cache, names(DIGITS))
     assert hub._lacking(hub.locate("painter/digits")) is None
     assert len(server.asked) == 2

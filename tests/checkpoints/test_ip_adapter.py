@@ -196,6 +196,7 @@ def change(path, **changes):
         ("base", "ip_adapter.0.to_k_lora.down.weight", torch.ones(9, 12)),
         ("full", "image_proj.proj.0.weight", None),
         ("plus", "image_proj.latents", torch.ones(3)),
+        ("plus", "image_proj.proj_in.weight", torch.ones(0, 2**62)),
         ("plus", "image_proj.latents", None),
         ("plus", "image_proj.layers.0.0.to_q.weight", None),
         ("plus", "image_proj.layers.9.0.to_q.weight", torch.ones(128, 14)),

@@ -319,6 +319,17 @@ def test_the_folders_of_diffusers_and_dora_are_read(sd, tmp_path):
     }
 
 
+@pytest.mark.parametrize("layout", ["peft", "kohya"])
+@pytest.mark.parametrize(("dtype", "alpha"), [(torch.bfloat16, 301.0), (torch.float16, 70_000.0)])
+def test_an_alpha_that_half_precision_cannot_hold_is_kept(layout, dtype, alpha, tmp_path):
+    network = torch.nn.ModuleDict({"to_q": torch.nn.Linear(4, 4)})
+    adapter = lora.fresh(network, 2, alpha, ["to_q"]).to(dtype)
+    write_lora(tmp_path / "a.safetensors", {"unet": adapter}, layout)
+    (again,) = read_lora(tmp_path / "a.safetensors", {"unet": network})["unet"].updates().values()
+    assert again.alpha == alpha
+    assert again.lora_A.weight.dtype == dtype
+
+
 def products(down, up, x):
     return up.double() @ (down.double() @ x)
 
@@ -444,6 +455,7 @@ BROKEN = {
     "LoKr": ({f"{Q}.lokr_w1": DOWN}, "is a LoKr"),
     "Tucker": (GOOD | {f"{Q}.lora_mid.weight": DOWN.clone()}, "Tucker"),
     "DoRA by inputs": (GOOD | {f"{Q}.dora_scale": torch.ones(1, 25)}, "dora_scale"),
+    "DoRA by as many inputs as outputs": (GOOD | {f"{Q}.dora_scale": torch.ones(1, 24)}, "no DoRA by outputs"),
 }
 
 

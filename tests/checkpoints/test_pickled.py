@@ -2,13 +2,14 @@
 
 import io
 import pickle
+import struct
 import time
 import zipfile
 
 import pytest
 import torch
 
-from sfumato.checkpoints.pickled import Pickled
+from sfumato.checkpoints.pickled import Pickled, unpickled
 from sfumato.checkpoints.tensors import Entry
 from sfumato.errors import CheckpointError
 
@@ -67,6 +68,46 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path):
     assert (tmp_path / "bomb.ckpt").stat().st_size < 10**5
     with pytest.raises(CheckpointError, match=r"not as torch\.save writes it"):
         Pickled(tmp_path / "bomb.ckpt")
+
+
+HIDDEN = b"\x80\x02}X\x01\x00\x00\x00acbuiltins\nbytearray\nJ\x00\x00\x00\x7f\x85Rs."  # {"a": bytearray(2 GiB)}
+SHOWN = b"\x80\x02}X\x01\x00\x00\x00aK\x01s."  # {"a": 1}
+
+
+def test_a_second_pickle_in_capitals_which_pytorch_would_read_is_refused(tmp_path):
+    path = tmp_path / "capitals.ckpt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {"data.pkl": SHOWN, "version": "3\n", "DATA.PKL": HIDDEN}.items():
+            archive.writestr(f"archive/{name}", content)
+    with pytest.raises(CheckpointError, match=r"not as torch\.save writes it"):
+        unpickled(path)
+
+
+def test_an_archive_with_one_directory_for_python_and_another_for_pytorch_is_refused(tmp_path):
+    """Python takes the directory before the file's end, PyTorch that which the file's end names."""
+
+    def archive(content):
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w") as file:
+            for name, value in {"data.pkl": content, "version": "3\n"}.items():
+                file.writestr(f"archive/{name}", value)
+        whole = made.getvalue()
+        length, start = struct.unpack("<LL", whole[-10:-2])
+        return whole[:start], whole[start : start + length], whole[-22:]
+
+    hidden, shown = archive(HIDDEN), archive(SHOWN)
+    behind = len(hidden[0]) - len(shown[0])  # Python adds the distance between the two directories to every place
+    records = bytearray(shown[1])
+    for record in (0, records.index(b"PK\1\2", 1)):
+        (place,) = struct.unpack_from("<L", records, record + 42)
+        struct.pack_into("<L", records, record + 42, place + behind)
+    end = shown[2][:16] + struct.pack("<L", len(hidden[0])) + shown[2][20:]
+    path = tmp_path / "two.ckpt"
+    path.write_bytes(b"".join((*hidden[:2], shown[0], records, end)))
+    with zipfile.ZipFile(path) as file:
+        assert file.read("archive/data.pkl") == SHOWN
+    with pytest.raises(CheckpointError, match=r"not as torch\.save writes it"):
+        unpickled(path)
 
 
 def test_tensors_larger_than_their_file_are_refused(tmp_path):

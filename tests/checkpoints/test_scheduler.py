@@ -163,10 +163,13 @@ def test_the_embedded_upsampler_predicts_data():
         ({"_class_name": "EDMEulerScheduler", "prediction_type": "epsilon", "rho": 1e-9}, "rho"),
         ({"_class_name": "EDMEulerScheduler", "prediction_type": "epsilon", "sigma_schedule": "odd"}, "odd"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": -1}, "shift"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 1e-320}, "shift"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": True}, "invert_sigmas"),
         ({**DYNAMIC, "time_shift_type": "cubic"}, "cubic"),
         ({**DYNAMIC, "base_shift": "much"}, "not valid"),
         ({**DYNAMIC, "max_image_seq_len": 256}, "not valid"),
+        ({**DYNAMIC, "max_shift": 1e30}, "not valid"),
+        ({**DYNAMIC, "max_shift": 40}, "max_shift"),
     ],
 )
 def test_an_unknown_scheduler_is_refused_by_value(tmp_path, change, said):

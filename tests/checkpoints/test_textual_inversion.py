@@ -196,6 +196,15 @@ def test_what_was_written_is_read_again(tmp_path):
     assert read_embedding(tmp_path / "b.safetensors", word="other").word == "other"
 
 
+def test_vectors_for_the_second_encoder_of_sdxl_alone_are_written_too(tmp_path):
+    save_file({"clip_g": torch.randn(2, WIDTH)}, tmp_path / "toy.safetensors")
+    embedding = read_embedding(tmp_path / "toy.safetensors")
+    write_embedding(tmp_path / "again.safetensors", embedding)
+    again = read_embedding(tmp_path / "again.safetensors")
+    assert again.vectors.keys() == {"text_encoder_2"}
+    assert torch.equal(again.vectors["text_encoder_2"], embedding.vectors["text_encoder_2"])
+
+
 @pytest.mark.parametrize("word", ["", " ", "two words", "x" * 101, "cat", "Cat", "<Style>", "<style>_1", "tab\t"])
 def test_words_that_are_known_or_none_are_refused(word, tokenizer):
     larger = tokenizer.with_word("<style>", 2)

@@ -4,7 +4,9 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from sfumato.networks import lora
 from sfumato.networks.unet import UNet
@@ -145,6 +147,25 @@ def test_an_adapter_of_another_precision_works_in_that_of_its_network(unet, inpu
     assert made.dtype == torch.float32
     torch.testing.assert_close(made, expected, atol=3e-2, rtol=3e-2)
     assert {parameter.dtype for parameter in adapter.parameters()} == {torch.bfloat16}
+
+
+class OnOneDevice(TorchFunctionMode):
+    """What accelerators ask of layers, and the meta device does not."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (F.linear, F.conv2d):
+            assert len({each.device for each in args if isinstance(each, torch.Tensor)}) == 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_an_adapter_works_where_its_network_moves_after_it_was_attached(dora):
+    network = nn.Sequential(nn.Linear(5, 7))
+    adapter = learned(network, targets=("0",))
+    if dora:
+        adapter.updates()["0"].lora_magnitude_vector = nn.Parameter(torch.ones(7))
+    with lora.attach(network, adapter), OnOneDevice():
+        assert network[0].to("meta")(torch.empty(2, 5, device="meta")).shape == (2, 7)
 
 
 def test_a_fresh_adapter_changes_nothing_and_learns_while_the_network_rests(unet, inputs):

@@ -7,6 +7,7 @@ from sfumato.networks.dit import DiTConfig
 from sfumato.networks.flux import FluxConfig
 from sfumato.networks.pixart import PixArtConfig
 from sfumato.networks.sd3 import SD3Config
+from sfumato.networks.t5 import T5Config
 
 # what the reference leaves out by default, but every published PixArt has
 CAPTIONED = {"caption_channels": 4096}
@@ -42,6 +43,9 @@ CAPTIONED = {"caption_channels": 4096}
         (DiTConfig, "norm_type", "ada_norm_single"),
         (DiTConfig, "num_embeds_ada_norm", None),
         (DiTConfig, "num_layers", 100_000),
+        (DiTConfig, "num_layers", True),
+        (T5Config, "d_ff", True),
+        (T5Config, "layer_norm_epsilon", 1),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(config, key, value):

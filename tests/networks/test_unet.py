@@ -260,6 +260,7 @@ def test_unet_config_chooses_heads_by_their_width():
         ("norm_num_groups", None),
         ("norm_num_groups", 0),
         ("block_out_channels", 320),
+        ("block_out_channels", []),
         ("in_channels", "4"),
         ("mid_block_type", "UNetMidBlock2DSimpleCrossAttn"),
         ("down_block_types", ["AttnDownBlock2D"] * 4),

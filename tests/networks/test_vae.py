@@ -134,6 +134,7 @@ def test_channels_last_gives_the_same_numbers_and_stays_channels_last():
         ("latents_mean", [0.0] * 4),
         ("down_block_types", ["AttnDownEncoderBlock2D"]),
         ("norm_num_groups", 5),
+        ("block_out_channels", []),
         ("scaling_factor", 0),
         ("_class_name", "AsymmetricAutoencoderKL"),
     ],

@@ -125,7 +125,7 @@ def copy_beside(folder: Path, out: Path) -> set[str]:
 def copy_texts(folder: Path, out: Path) -> None:
     """Copy a part's small files that are no weights, nor an index of weights."""
     for path in sorted(folder.iterdir()):
-        if path.suffix in KEPT and path.is_file() and not path.name.endswith(".index.json"):
+        if path.suffix in KEPT and path.is_file() and ".index." not in path.name:
             _copy(path, out / path.name)
 
 

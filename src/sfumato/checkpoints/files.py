@@ -104,7 +104,11 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(
-            text.decode("utf-8"), object_pairs_hook=_each_once, parse_constant=_finite, parse_float=_finite
+            text.decode("utf-8"),
+            object_pairs_hook=_each_once,
+            parse_constant=_finite,
+            parse_float=_finite,
+            parse_int=_whole,
         )
     except (ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{what} is not readable JSON: {error}") from error
@@ -142,6 +146,11 @@ def _finite(text: str) -> float:
     return number
 
 
+def _whole(text: str) -> int:
+    _finite(text)  # more than any float can hold would fail wherever it is used as one
+    return int(text)
+
+
 def few(what: str, keys: Sequence[str]) -> str:
     """The first of many keys, for a message: "missing a, b, c and 2 more. "; empty if there are none."""
     if not keys:
@@ -154,8 +163,9 @@ def few(what: str, keys: Sequence[str]) -> str:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `path` only when it is complete.
 
-    A kill while it is filled leaves `path` as it was.
+    A kill while it is filled leaves `path` as it was. Where that is a link, the folder that it names is exchanged.
     """
+    path = path.resolve() if path.is_symlink() else path
     temporary, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
     with storage_errors(path):
         _recover(path, old)

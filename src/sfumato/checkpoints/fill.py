@@ -102,7 +102,8 @@ def fill(
     Args:
         network: as `build` makes it; it is not usable when this raises.
         source: of the weights.
-        dtype: of the numbers; None leaves them as they are. Integers and truth values keep the network's own type.
+        dtype: of the numbers; None leaves them as they are. Integers and truth values keep the network's own type, and
+            layers that the network names in `overflowing` are of float32 where others are of float16.
         device: where they are put; the network's computed buffers too, which keep their type. On the meta device
             nothing is read, and only the source's header is checked.
         rename: a name in the source to that in the network; None leaves the tensor out.
@@ -112,6 +113,7 @@ def fill(
     """
     device = torch.device(device)
     kinds = {place: tensor.dtype for place, tensor in network.state_dict().items()}
+    overflowing = frozenset[str](getattr(network, "overflowing", ()))
     groups = _tied(network)
     places = _places(network, source, groups, rename)
     first = {place: next(each for each in group if each in places.values()) for group in groups for place in group}
@@ -120,6 +122,8 @@ def fill(
             raise CheckpointError(f"{source.path}: {name} is of {source.entries[name].dtype}, not {kinds[place]}.")
     for name, place in places.items():
         kind = (dtype or source.entries[name].dtype) if kinds[place].is_floating_point else kinds[place]
+        if kind == torch.float16 and not overflowing.isdisjoint(place.split(".")):
+            kind = torch.float32
         if first.get(place, place) == place:
             shape = _get(network, place).shape  # as the network has it, where a module squeezed an older file's
             _put(network, place, _read(source, name, kind, device).view(shape))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -261,9 +260,3 @@ def load_lineage(folder: Path) -> dict[str, Any]:
     """What `sfumato.json` says of how the model was made; empty for models from elsewhere."""
     path = folder / "sfumato.json"
     return read_json(path) if path.is_file() else {}
-
-
-def with_config(network: Any, **changes: Any) -> Any:
-    """The same network with other values in its configuration, such as the scale of the latents."""
-    network.config = replace(network.config, **changes)
-    return network

@@ -14,10 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfumato.checkpoints.files import read_json, storage_errors
+from sfumato.checkpoints.folder import PARTS, kind
 from sfumato.checkpoints.weights import choose, chosen_of, files_of, open_source
 from sfumato.errors import CheckpointError
 
 INDEX = "model_index.json"
+OURS = ("sfumato.json", "tuned_steps.json")  # what models that were trained here say of themselves
+SCHEDULERS = ("scheduler", "low_res_scheduler")
 WORD = r"\w(?:[\w.-]{0,94}\w)?"
 ID = re.compile(rf"(?P<owner>{WORD})/(?P<name>{WORD})(?:@(?P<revision>{WORD}(?:/{WORD}){{0,8}}))?", re.ASCII)
 TEXTS = (".json", ".txt", ".model")  # configurations, vocabularies, the pieces of T5's words
@@ -110,7 +113,11 @@ def _lacking(folder: Path, variant: str | None = None) -> str | None:
     for part in parts:
         if not (folder / part).is_dir() or not any(path.exists() for path in (folder / part).iterdir()):
             return f"{folder} lacks {part}"
-        if (folder / part / "config.json").exists():
+        config = "scheduler_config.json" if part in SCHEDULERS else "config.json"
+        network = not part or kind(part) in PARTS
+        if (network or part in SCHEDULERS) and not (folder / part / config).exists():
+            return f"{folder} lacks {part}/{config}"
+        if network:
             try:
                 open_source(choose(folder / part))
             except CheckpointError as error:
@@ -136,12 +143,13 @@ def _fetched(repository: str, revision: str, variant: str | None, lacking: str) 
             # by the revision's name, not its commit, so that the cache remembers where it points
             return Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
 
-        folder = fetch([INDEX]) if INDEX in files else None
+        told = [name for name in (INDEX, *OURS) if name in files]
+        folder = fetch(told) if INDEX in files else None
         parts = _parts(folder) if folder else [""]
         wanted = needed(files, parts, variant)
         if not any(name.endswith((".safetensors", ".bin")) for name in wanted):
             raise CheckpointError(f"{repository} on the hub holds no model folder that can be read here.")
-        return fetch([*([INDEX] if folder else []), *wanted])
+        return fetch([*(told if folder else []), *wanted])
 
 
 @contextmanager

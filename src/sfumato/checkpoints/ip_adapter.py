@@ -47,7 +47,7 @@ def _image_proj(source: Source) -> ImageProjection | StatesProjection | Resample
 
     def size(name: str, axis: int) -> int:
         shape = tensors[f"image_proj.{name}"].shape if f"image_proj.{name}" in tensors else ()
-        if len(shape) <= axis or not shape[axis]:
+        if len(shape) <= axis or 0 in shape:  # an axis of 0 lets another be as long as it likes
             raise CheckpointError(f"{path}: image_proj.{name} is missing, or of a shape that cannot be.")
         return shape[axis]
 

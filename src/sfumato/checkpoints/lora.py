@@ -128,7 +128,7 @@ def _peft(layer: str, update: LowRank) -> dict[str, Tensor]:
 def _kohya(layer: str, update: LowRank) -> dict[str, Tensor]:
     down, up, magnitude = update.lora_A.weight, update.lora_B.weight, update.lora_magnitude_vector
     tensors: dict[str, Tensor] = {f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}
-    tensors[f"{layer}.alpha"] = torch.tensor(update.alpha, dtype=down.dtype)
+    tensors[f"{layer}.alpha"] = torch.tensor(update.alpha)  # which half precision would round
     if magnitude is not None:
         tensors[f"{layer}.dora_scale"] = magnitude.reshape(-1, *[1] * (down.ndim - 1))
     return tensors
@@ -249,7 +249,8 @@ def _updates(
     magnitude = None
     if "magnitude" in roles:
         magnitude_key, magnitude = roles["magnitude"]
-        if magnitude.numel() != len(up):
+        by_inputs = len(up) > 1 and magnitude_key.endswith("dora_scale") and magnitude.shape[:1] == (1,)
+        if magnitude.numel() != len(up) or by_inputs:
             raise CheckpointError(
                 f"{path}: {magnitude_key} of shape {[*magnitude.shape]} is no DoRA by outputs, of which there are "
                 f"{len(up)}; other DoRA is not supported."

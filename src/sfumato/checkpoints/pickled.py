@@ -8,7 +8,9 @@ file is larger in memory than on disk.
 
 from __future__ import annotations
 
+import os
 import pickletools
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -33,10 +35,7 @@ PLAIN = frozenset(
         "torch._utils _rebuild_tensor_v2",
         "torch._utils _rebuild_parameter",
         "collections OrderedDict",
-        *(
-            f"torch {kind}Storage"
-            for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-        ),
+        *(f"torch {kind}Storage" for kind in STORED),
     }
 )
 """What a pickle of tensors names; dictionaries, lists, strings and numbers it writes without names."""
@@ -120,9 +119,10 @@ def _require_plain(path: Path, convert: str) -> None:
             )
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
-            pickles = [record for record in records if record.filename.rpartition("/")[2] == "data.pkl"]
+            # names as they stand in the file, and in lower case, as PyTorch looks for them
+            pickles = [each for each in records if each.orig_filename.lower().rpartition("/")[2] == "data.pkl"]
             compressed = [record.filename for record in records if record.compress_type != zipfile.ZIP_STORED]
-            whole = sum(record.file_size for record in records) <= size
+            whole = sum(record.file_size for record in records) <= size and _one_directory(path)
             if len(pickles) != 1 or compressed or not whole or pickles[0].file_size > LARGEST_PICKLE:
                 raise CheckpointError(f"{path} is an archive, but not as torch.save writes it; it was not read.")
             pickle = archive.read(pickles[0])
@@ -136,6 +136,30 @@ def _require_plain(path: Path, convert: str) -> None:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is not a whole file of torch.save: {error}") from error
+
+
+END, LOCATOR, END_64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL"), struct.Struct("<4sQ2H2L4Q")
+"""The records at the end of an archive that say where its directory lies; the last two are of large files (ZIP64)."""
+
+
+def _one_directory(path: Path) -> bool:
+    """Whether the directory of an archive ends where its last records begin, and those where the file ends.
+
+    Elsewhere Python would look for it there, and PyTorch where the records say: they could see different files.
+    """
+    with path.open("rb") as file:
+        begin = file.seek(-END.size, os.SEEK_END)
+        sign, *_, length, start, comment = END.unpack(file.read(END.size))
+        if begin >= LOCATOR.size + END_64.size:
+            file.seek(begin - LOCATOR.size)
+            located, _, place, _ = LOCATOR.unpack(file.read(LOCATOR.size))
+            if located == b"PK\6\7":
+                begin -= LOCATOR.size + END_64.size
+                file.seek(begin)
+                large, *_, length, start = END_64.unpack(file.read(END_64.size))
+                if large != b"PK\6\6" or place != begin:
+                    return False
+    return sign == b"PK\5\6" and not comment and start + length == begin
 
 
 def _repeated(pickle: bytes) -> int:

@@ -133,8 +133,7 @@ def _flow(config: dict[str, Any]) -> Diffusion:
     if config.get("num_train_timesteps", 1000) != 1000:
         raise CheckpointError(f"num_train_timesteps should be 1000 for flow, not {config['num_train_timesteps']!r}.")
     shift, dynamic = float(config.get("shift", config.get("flow_shift", 1.0))), None
-    if not 0 < shift < 1000:
-        raise CheckpointError(f"shift should be a number above 0, not {shift}.")
+    _sensible(shift, "shift")
     if config.get("use_dynamic_shifting"):
         kind = config.get("time_shift_type", "exponential")
         if kind not in ("exponential", "linear"):
@@ -146,10 +145,15 @@ def _flow(config: dict[str, Any]) -> Diffusion:
             int(config.get("max_image_seq_len", 4096)),
             kind == "exponential",
         )
-        shift = dynamic(dynamic.base_tokens)
-        if not 0 < shift < 1000:
-            raise CheckpointError(f"base_shift should give a shift above 0, not {shift}.")
+        shift = _sensible(dynamic(dynamic.base_tokens), "base_shift")
+        _sensible(dynamic(dynamic.max_tokens), "max_shift")
     return Diffusion(Flow(shift), Parameterisation(parameterisation.flow, flow_time), config, dynamic_shift=dynamic)
+
+
+def _sensible(shift: float, told_by: str) -> float:
+    if not 0.001 < shift < 1000:
+        raise CheckpointError(f"{told_by} should give a shift between 0.001 and 1000, not {shift}.")
+    return shift
 
 
 def _karras(config: dict[str, Any]) -> Karras:

@@ -90,10 +90,10 @@ def write_embedding(path: Path, embedding: Embedding) -> None:
     Raises:
         StorageError: the file could not be written.
     """
-    if len(embedding.vectors) == 1:
+    if embedding.vectors.keys() == {"text_encoder"}:
         write_tensors(path, {embedding.word: embedding.vectors["text_encoder"]})
     else:
-        write_tensors(path, {name: embedding.vectors[part] for name, part in XL.items()})
+        write_tensors(path, {name: embedding.vectors[part] for name, part in XL.items() if part in embedding.vectors})
 
 
 def _parted(path: Path, content: Any) -> tuple[str, dict[str, Any]]:

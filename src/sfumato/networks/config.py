@@ -93,8 +93,10 @@ def _fits(value: object, hint: Any) -> bool:
     """Says whether a value is of the annotated type: a class, a tuple of types, or a union of such."""
     options = get_args(hint)
     if get_origin(hint) is not tuple:
+        if options:
+            return any(_fits(value, option) for option in options)
         kind = int | float if hint is float else hint
-        return any(_fits(value, option) for option in options) if options else isinstance(value, kind)
+        return isinstance(value, kind) and (hint is bool or not isinstance(value, bool))  # which Python counts as 0, 1
     if not isinstance(value, tuple):
         return False
     options = options[:1] * len(value) if options[1:] == (...,) else options

@@ -79,7 +79,7 @@ class LowRank(nn.Module):
         return inner and self.rank > 0 and (magnitude is None or magnitude.shape == (outputs,))
 
     def _through(self, layer: Layer, x: Tensor) -> Tensor:
-        down, up = self.lora_A.weight.to(x.dtype), self.lora_B.weight.to(x.dtype)
+        down, up = self.lora_A.weight.to(x), self.lora_B.weight.to(x)  # the network may have moved since
         if isinstance(layer, nn.Linear):
             return F.linear(F.linear(x, down.flatten(1)), up.flatten(1))
         kernel = down.reshape(self.rank, *layer.weight.shape[1:])

@@ -42,6 +42,7 @@ class T5Config(Config):
         super().__post_init__()
         for name in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads"):
             require(0 < getattr(self, name) <= MOST, self, name, why=f"must be from 1 to {MOST}")
+        require(0 < self.layer_norm_epsilon < 1, self, "layer_norm_epsilon", why="must be above 0 and below 1")
         known = self.feed_forward_proj in ("relu", "gated-gelu")
         require(known, self, "feed_forward_proj", why="must be relu or gated-gelu")
 
@@ -51,7 +52,13 @@ class T5Config(Config):
 
 
 class T5(nn.Module):
-    """The encoder half of T5 (Raffel et al. 2020, section 2.1); parameters carry the names of `T5EncoderModel`."""
+    """The encoder half of T5 (Raffel et al. 2020, section 2.1); parameters carry the names of `T5EncoderModel`.
+
+    Attributes:
+        overflowing: layers whose sums are too large for float16; transformers computes them in float32.
+    """
+
+    overflowing = ("wo",)
 
     def __init__(self, config: T5Config):
         """Raises CheckpointError when transformers is not installed."""

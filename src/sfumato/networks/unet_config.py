@@ -56,6 +56,7 @@ class WayDownConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         blocks = len(self.block_out_channels)
+        require(blocks > 0, self, "block_out_channels", why="at least one resolution is needed")
         fits = divides(self.norm_num_groups, *self.block_out_channels)
         require(fits, self, "block_out_channels", "norm_num_groups", why="the groups must divide the channels")
         heads = per_block(self.attention_head_dim, blocks)

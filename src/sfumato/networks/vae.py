@@ -40,6 +40,7 @@ class AutoencoderConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(len(self.block_out_channels) > 0, self, "block_out_channels", why="at least one resolution is needed")
         fits = divides(self.norm_num_groups, *self.block_out_channels)
         require(fits, self, "block_out_channels", "norm_num_groups", why="the groups must divide the channels")
         require(self.scaling_factor > 0, self, "scaling_factor", why="must be above 0")

@@ -434,6 +434,18 @@ def test_mutated_names_and_shapes_are_read_or_refused_and_nothing_else(model):
             pass
 
 
+@sd3
+def test_an_identity_that_is_larger_than_anything_in_the_file_is_not_made(model, tensors):
+    """A table of one word for a width of a million is small; what would be projected is not."""
+    state = file_of(model)
+    stem = "text_encoders.clip_l.transformer."
+    state.pop(f"{stem}text_projection.weight", None)
+    table = f"{stem}text_model.embeddings.token_embedding.weight"
+    source = tensors(state | {table: torch.zeros(1, 10**6)})
+    with pytest.raises(CheckpointError, match="no other is 1000000 by 1000000"):
+        unpacked(source, recognise(source))
+
+
 class Shapes(Names):
     """A source of names and shapes whose few small tensors are zero."""
 

@@ -155,7 +155,10 @@ def _taken(source: Source, family: Family, part: str) -> View:
     ours = renaming.ours(View(_read(source, family, part)), seat.kind.table(seat.config))
     missing = seat.kind.identity
     if missing and missing not in ours:
-        unit = _Unit(missing, seat.config["hidden_size"], source.dtype(seat.prefix + seat.kind.mark))
+        width = seat.config["hidden_size"]
+        if (width, width) not in {ours.shape(name) for name in ours.names()}:  # or a small file would ask for it all
+            raise CheckpointError(f"the tensor {seat.prefix}{missing} is missing, and no other is {width} by {width}")
+        unit = _Unit(missing, width, source.dtype(seat.prefix + seat.kind.mark))
         ours = View({**ours.origins, missing: Origin(unit, (missing,))})
     return ours
 
