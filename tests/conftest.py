@@ -1,6 +1,7 @@
 """Settings for all tests: no network, no time limits on a noisy machine, and a share of the cores for each worker."""
 
 import os
+import subprocess
 
 import pytest
 from hypothesis import settings
@@ -38,3 +39,25 @@ TINY_VECTORS = [
 def tiny_vectors():
     """Settings over the recipe `vectors` with which a whole model trains in seconds."""
     return list(TINY_VECTORS)
+
+
+@pytest.fixture
+def sfumato(monkeypatch, capsys, tmp_path):
+    """Runs a command as it is typed in the folder of the test, and gives what a process would.
+
+    It runs in this process: one of its own takes seconds to read its libraries, and tells little more.
+    """
+    from sfumato.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        typed = ["sfumato", *map(str, arguments)]
+        monkeypatch.setattr("sys.argv", typed)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        told = capsys.readouterr()
+        return subprocess.CompletedProcess(typed, left.value.code or 0, told.out, told.err)
+
+    return run

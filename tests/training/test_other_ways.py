@@ -1,8 +1,5 @@
 """Cold diffusion and the gradient of a probability, from data to pictures, with tiny networks."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -249,22 +246,18 @@ def test_several_steps_back_from_text_need_to_know_where_it_lies(tmp_path_factor
             way.restore(degraded, 0.5, [""], steps=3)
 
 
-def test_the_restore_command_writes_a_new_picture_and_says_what_is_wrong(models, picture):
-    def command(*arguments):
-        line = [sys.executable, "-m", "sfumato", *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=300)
-
+def test_the_restore_command_writes_a_new_picture_and_says_what_is_wrong(models, picture, sfumato):
     for name in ("blurred-restored.png", "blurred-restored-2.png"):
-        done = command("restore", picture, "--model", models["cold"], "--severity", 0.4)
+        done = sfumato("restore", picture, "--model", models["cold"], "--severity", 0.4)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == str(picture.with_name(name))
-    assert "was restored from another picture" in command("replay", picture.with_name("blurred-restored.png")).stderr
+    assert "was restored from another picture" in sfumato("replay", picture.with_name("blurred-restored.png")).stderr
     for arguments, said in (
         (["nowhere.png", "-m", models["cold"]], "nowhere.png"),
         ([picture, "-m", models["cold"], "--severity", 7], "severity"),
         ([picture, "-m", "no/such"], "no/such"),
     ):
-        failed = command("restore", *arguments)
+        failed = sfumato("restore", *arguments)
         assert failed.returncode in (1, 2)
         assert said in failed.stderr
         assert "Traceback" not in failed.stderr

@@ -144,7 +144,7 @@ def test_killed_in_repeated_stages_and_resumed_training_ends_with_the_same_bytes
     tmp_path, run, command, kill_in, weights
 ):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    settings = ["run.checkpoint_seconds=0.1", "run.precision=bfloat16", *(line.replace("=4", "=60") for line in QUICK)]
+    settings = ["run.checkpoint_seconds=0.1", "run.precision=float32", *(line.replace("=4", "=60") for line in QUICK)]
     settings += ["way=pixels", "data.size=8", "denoiser.patch=1", "denoiser.experts=[0.5]", "upsampler.stages=2"]
     assert run("digits", undisturbed, settings=settings).returncode == 0
     for stage in ("denoiser-2", "upsampler-2"):
