@@ -159,7 +159,7 @@ def _sensible(shift: float, told_by: str) -> float:
 def _karras(config: dict[str, Any]) -> Karras:
     low, high = float(config.get("sigma_min") or 0.002), float(config.get("sigma_max") or 80.0)
     if not 1e-9 < low < high < 1e9:
-        raise CheckpointError(f"sigma_min should lie between 0 and sigma_max, not {low} and {high}.")
+        raise CheckpointError(f"sigma_min and sigma_max should grow, between 1e-9 and 1e9, not be {low} and {high}.")
     rho = float(config.get("rho", 7.0))
     if not 0.1 <= rho <= 1000:
         raise CheckpointError(f"rho should lie between 0.1 and 1000, not {rho}.")
